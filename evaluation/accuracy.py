@@ -1,0 +1,71 @@
+"""Accuracy of answers, and the accuracy that needs no image."""
+
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import datasets
+import evaluate
+
+
+def answer_accuracy(predictions: Sequence[Hashable], references: Sequence[Hashable]) -> float:
+    """Share of predictions that equal their reference, in [0, 1].
+
+    Raises:
+        ValueError: different counts, or none.
+
+    Example:
+        >>> answer_accuracy(["red", "no"], ["red", "yes"])
+        0.5
+    """
+    if len(predictions) != len(references) or not len(references):
+        raise ValueError(f"Accuracy needs equal counts above 0, got {len(predictions)} and {len(references)}.")
+    return sum(p == r for p, r in zip(predictions, references, strict=True)) / len(references)
+
+
+def majority_per_question_accuracy(
+    training: Sequence[tuple[str, str]], testing: Sequence[tuple[str, str]]
+) -> float:
+    """Accuracy of answering each question text with its most frequent training answer, without any image.
+
+    A question text that training has not seen gets the most frequent answer of all.
+
+    Args:
+        training: (question, answer) pairs.
+        testing: (question, answer) pairs.
+
+    Raises:
+        ValueError: no pair in one of them.
+
+    Example:
+        >>> majority_per_question_accuracy([("red?", "no"), ("red?", "no"), ("red?", "yes")], [("red?", "yes")])
+        0.0
+    """
+    if not training:
+        raise ValueError("training holds no (question, answer) pair.")
+    by_question: dict[str, Counter[str]] = defaultdict(Counter)
+    for question, answer in training:
+        by_question[question][answer] += 1
+    overall = Counter(answer for _, answer in training)
+    guesses = [by_question.get(question, overall).most_common(1)[0][0] for question, _ in testing]
+    return answer_accuracy(guesses, [answer for _, answer in testing])
+
+
+class AnswerAccuracy(evaluate.Metric):
+    """`answer_accuracy` for class ids as an `evaluate` metric; works without network.
+
+    Example:
+        >>> AnswerAccuracy().compute(predictions=[3, 1], references=[3, 2])
+        {'accuracy': 0.5}
+    """
+
+    def _info(self) -> evaluate.MetricInfo:
+        return evaluate.MetricInfo(
+            description="Share of answers that are right.",
+            citation="",
+            inputs_description="predictions and references: class ids of equal count",
+            features=datasets.Features({name: datasets.Value("int64") for name in ("predictions", "references")}),
+        )
+
+    def _compute(self, predictions: Any, references: Any) -> dict[str, float]:
+        return {"accuracy": answer_accuracy(predictions, references)}

@@ -1,0 +1,160 @@
+"""Checks of what enters a model. Shapes always; values only eagerly on CPU, where looking at them costs nothing."""
+
+import torch
+from transformers.utils.import_utils import is_tracing
+
+from lxmert.configuration import LxmertConfig
+from lxmert.modeling_lxmert.losses import IGNORED
+
+
+def values_may_be_read(tensor: torch.Tensor) -> bool:
+    """Whether looking at values neither synchronises a GPU nor breaks a graph that is being traced."""
+    return tensor.device.type == "cpu" and not is_tracing(tensor)
+
+
+def check_words(
+    config: LxmertConfig,
+    input_ids: torch.Tensor | None,
+    inputs_embeds: torch.Tensor | None,
+    attention_mask: torch.Tensor | None,
+    token_type_ids: torch.Tensor | None,
+) -> None:
+    """Refuse words that the language encoder cannot take.
+
+    Raises:
+        ValueError: both or none of `input_ids` (B, T) and `inputs_embeds` (B, T, H); another rank; no token; more
+            tokens than positions; a mask or token types of another shape; ids outside the vocabulary.
+    """
+    if (input_ids is None) == (inputs_embeds is None):
+        given = "neither" if input_ids is None else "both"
+        raise ValueError(f"Give either input_ids or inputs_embeds, got {given}.")
+    if inputs_embeds is None:
+        assert input_ids is not None
+        _check_rank("input_ids", input_ids, "(batch, tokens)", 2)
+        shape = tuple(input_ids.shape)
+    else:
+        _check_rank("inputs_embeds", inputs_embeds, f"(batch, tokens, {config.hidden_size})", 3, config.hidden_size)
+        shape = tuple(inputs_embeds.shape[:2])
+    if shape[1] == 0:
+        raise ValueError("input_ids holds no token: a question needs at least [CLS].")
+    if shape[1] > config.max_position_embeddings:
+        raise ValueError(
+            f"input_ids has {shape[1]} tokens but the model has {config.max_position_embeddings} positions: shorten "
+            "the text, for instance with processor(..., truncation=True)."
+        )
+    _check_same_shape("attention_mask", attention_mask, shape, "input_ids")
+    _check_same_shape("token_type_ids", token_type_ids, shape, "input_ids")
+    if input_ids is not None and values_may_be_read(input_ids):
+        low, high = input_ids.min().item(), input_ids.max().item()
+        if low < 0 or high >= config.vocab_size:
+            raise ValueError(
+                f"input_ids must lie in 0..{config.vocab_size - 1}, got {low}..{high}: "
+                "is this the tokenizer that the model was trained with?"
+            )
+
+
+def check_regions(
+    config: LxmertConfig,
+    visual_feats: torch.Tensor | None,
+    visual_pos: torch.Tensor | None,
+    visual_attention_mask: torch.Tensor | None,
+) -> None:
+    """Refuse regions that the object-relationship encoder cannot take.
+
+    Raises:
+        ValueError: features other than (B, R, visual_feat_dim) or boxes other than (B, R, visual_pos_dim) with
+            R >= 1; a mask of another shape; features that are not finite; boxes outside [0, 1].
+    """
+    for name, tensor in (("visual_feats", visual_feats), ("visual_pos", visual_pos)):
+        if tensor is None:
+            raise ValueError(f"`{name}` is missing: an LXMERT needs the regions' features and boxes.")
+    assert visual_feats is not None
+    assert visual_pos is not None
+    width, numbers = config.visual_feat_dim, config.visual_pos_dim
+    _check_rank("visual_feats", visual_feats, f"(batch, regions, {width})", 3, width)
+    _check_rank("visual_pos", visual_pos, f"(batch, regions, {numbers})", 3, numbers)
+    shape = tuple(visual_feats.shape[:2])
+    if tuple(visual_pos.shape[:2]) != shape:
+        raise ValueError(
+            f"visual_feats has {_regions(shape)} but visual_pos has {_regions(tuple(visual_pos.shape[:2]))}: "
+            "every region needs one feature vector and one box."
+        )
+    if shape[1] == 0:
+        raise ValueError("visual_feats holds zero regions: give at least one, for instance the whole image.")
+    _check_same_shape("visual_attention_mask", visual_attention_mask, shape, "visual_feats")
+    if values_may_be_read(visual_feats) and not torch.isfinite(visual_feats).all():
+        raise ValueError("visual_feats holds NaN or infinite values: check the file or extractor they come from.")
+    if values_may_be_read(visual_pos):
+        low, high = visual_pos.min().item(), visual_pos.max().item()
+        if not (low >= 0 and high <= 1):
+            raise ValueError(
+                f"visual_pos must hold boxes divided by the image's width and height, in [0, 1], got {low:g}..{high:g}"
+                ": Regions.normalized_boxes and the processor do this division."
+            )
+
+
+def check_encoded(name: str, states: torch.Tensor, mask_name: str, mask: torch.Tensor | None, hidden_size: int) -> None:
+    """Refuse states other than (B, N, H), and a mask that is not of their length."""
+    _check_rank(name, states, f"(batch, length, {hidden_size})", 3, hidden_size)
+    if mask is not None and (mask.dim() != 2 or mask.shape[1] != states.shape[1]):
+        raise ValueError(
+            f"{mask_name} must have the shape (batch, {states.shape[1]}) of {name}, got {tuple(mask.shape)}."
+        )
+
+
+def check_pairs(words: int, regions: int) -> None:
+    """Refuse batches of words and regions that cannot be paired: equal sizes, or one of them 1."""
+    if words != regions and 1 not in (words, regions):
+        raise ValueError(
+            f"input_ids has a batch of {words} but visual_feats one of {regions}: give one image per question, or a "
+            "single image for all."
+        )
+
+
+def check_answer_labels(labels: torch.Tensor, batch: int, num_answers: int) -> None:
+    """Refuse labels that are neither (B,) class ids nor (B, A) scores in [0, 1].
+
+    Raises:
+        TypeError: class ids that are not whole numbers, or scores that are.
+        ValueError: another shape, or values out of range (-100 and -1 mark a missing class id).
+    """
+    if labels.dim() == 1:
+        if labels.is_floating_point():
+            raise TypeError(f"labels of shape (batch,) must be class ids of an integer type, got {labels.dtype}.")
+        expected: tuple[int, ...] = (batch,)
+    else:
+        if not labels.is_floating_point():
+            raise TypeError(f"labels of shape (batch, answers) must be floating-point scores, got {labels.dtype}.")
+        expected = (batch, num_answers)
+    if tuple(labels.shape) != expected:
+        raise ValueError(
+            f"labels must be class ids ({batch},) or scores ({batch}, {num_answers}), got {tuple(labels.shape)}."
+        )
+    if not values_may_be_read(labels) or not labels.numel():
+        return
+    if labels.is_floating_point():
+        if not ((labels >= 0) & (labels <= 1)).all():
+            raise ValueError(
+                f"labels must be scores in [0, 1], got {labels.min().item():g}..{labels.max().item():g}."
+            )
+    else:
+        wrong = labels[((labels < 0) & (labels != IGNORED[0]) & (labels != IGNORED[1])) | (labels >= num_answers)]
+        if wrong.numel():
+            raise ValueError(
+                f"labels must be class ids in 0..{num_answers - 1} (or {IGNORED[0]} or {IGNORED[1]} for none), "
+                f"got {wrong[0].item()}."
+            )
+
+
+def _check_rank(name: str, tensor: torch.Tensor, shape: str, rank: int, width: int | None = None) -> None:
+    if tensor.dim() != rank or (width is not None and tensor.shape[-1] != width):
+        raise ValueError(f"{name} must have the shape {shape}, got {tuple(tensor.shape)}.")
+
+
+def _check_same_shape(name: str, tensor: torch.Tensor | None, shape: tuple[int, ...], other: str) -> None:
+    if tensor is not None and tuple(tensor.shape) != shape:
+        raise ValueError(f"{name} must have the shape {shape} of {other}, got {tuple(tensor.shape)}.")
+
+
+def _regions(shape: tuple[int, ...]) -> str:
+    return f"{shape[1]} regions in a batch of {shape[0]}"

@@ -1,0 +1,148 @@
+"""The three encoders: language, object-relationship and cross-modality (section 2.2, figure 1)."""
+
+from typing import NamedTuple
+
+import torch
+from torch import nn
+from transformers.activations import ACT2FN
+from transformers.modeling_layers import GradientCheckpointingLayer
+
+from lxmert.configuration import LxmertConfig
+from lxmert.modeling_lxmert.attention import AttentionMasks, LxmertCrossAttentionLayer, LxmertSelfAttentionLayer
+from lxmert.modeling_lxmert.embeddings import LxmertVisualFeatureEncoder
+
+
+class LxmertIntermediate(nn.Module):
+    """First half of the feed-forward sub-layer ("FF" in figure 1): widen and activate."""
+
+    def __init__(self, config: LxmertConfig):
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.intermediate_size)
+        self.intermediate_act_fn = ACT2FN[config.hidden_act]
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        """(B, N, H) to (B, N, intermediate_size)."""
+        return self.intermediate_act_fn(self.dense(hidden_states))
+
+
+class LxmertOutput(nn.Module):
+    """Second half of the feed-forward sub-layer: back to H, dropout, residual connection, layer normalisation."""
+
+    def __init__(self, config: LxmertConfig):
+        super().__init__()
+        self.dense = nn.Linear(config.intermediate_size, config.hidden_size)
+        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=1e-12)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+
+    def forward(self, hidden_states: torch.Tensor, residual: torch.Tensor) -> torch.Tensor:
+        """(B, N, intermediate_size) and (B, N, H) to (B, N, H)."""
+        return self.LayerNorm(self.dropout(self.dense(hidden_states)) + residual)
+
+
+class LxmertLayer(GradientCheckpointingLayer):
+    """A layer of a single-modality encoder: self-attention, then feed-forward."""
+
+    def __init__(self, config: LxmertConfig):
+        super().__init__()
+        self.attention = LxmertSelfAttentionLayer(config)
+        self.intermediate = LxmertIntermediate(config)
+        self.output = LxmertOutput(config)
+
+    def forward(
+        self, hidden_states: torch.Tensor, attention_mask: torch.Tensor | None, implementation: str
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """(B, N, H) to (B, N, H) and the map (B, heads, N, N) or None."""
+        hidden_states, attention = self.attention(hidden_states, attention_mask, implementation)
+        return self.output(self.intermediate(hidden_states), hidden_states), attention
+
+
+class CrossModalityLayerOutput(NamedTuple):
+    """States of both modalities after a cross-modality layer, and the layer's four maps (None unless eager)."""
+
+    words: torch.Tensor
+    regions: torch.Tensor
+    words_to_regions: torch.Tensor | None
+    regions_to_words: torch.Tensor | None
+    words_to_words: torch.Tensor | None
+    regions_to_regions: torch.Tensor | None
+
+
+class LxmertXLayer(GradientCheckpointingLayer):
+    """A layer of the cross-modality encoder: cross-attention both ways, then self-attention, then feed-forward."""
+
+    def __init__(self, config: LxmertConfig):
+        super().__init__()
+        self.visual_attention = LxmertCrossAttentionLayer(config)
+        self.lang_self_att = LxmertSelfAttentionLayer(config)
+        self.visn_self_att = LxmertSelfAttentionLayer(config)
+        self.lang_inter = LxmertIntermediate(config)
+        self.lang_output = LxmertOutput(config)
+        self.visn_inter = LxmertIntermediate(config)
+        self.visn_output = LxmertOutput(config)
+
+    def forward(self, words: torch.Tensor, regions: torch.Tensor, masks: AttentionMasks) -> CrossModalityLayerOutput:
+        """Words (B, T, H) and regions (B, R, H) to the same shapes, each having looked at the other."""
+        # Both directions start from the layer's inputs and share one set of weights.
+        cross = masks.cross_implementation
+        seeing_words, to_regions = self.visual_attention(words, regions, masks.words_to_regions, cross)
+        seen_regions, to_words = self.visual_attention(regions, words, masks.regions_to_words, cross)
+
+        own = masks.self_implementation
+        words, words_to_words = self.lang_self_att(seeing_words, masks.words_to_words, own)
+        regions, regions_to_regions = self.visn_self_att(seen_regions, masks.regions_to_regions, own)
+
+        words = self.lang_output(self.lang_inter(words), words)
+        regions = self.visn_output(self.visn_inter(regions), regions)
+        return CrossModalityLayerOutput(words, regions, to_regions, to_words, words_to_words, regions_to_regions)
+
+
+class EncoderStates(NamedTuple):
+    """What a single-modality encoder gives: its last states, and those and the map after each layer."""
+
+    last: torch.Tensor
+    hidden_states: list[torch.Tensor]
+    attentions: list[torch.Tensor | None]
+
+
+class LxmertEncoder(nn.Module):
+    """Holds the three encoders; `LxmertModel` calls them one by one.
+
+    Attribute names are the original's, so that checkpoints load: `layer` is the language encoder, `visn_fc` with
+    `r_layers` the object-relationship encoder, `x_layers` the cross-modality encoder.
+    """
+
+    def __init__(self, config: LxmertConfig):
+        super().__init__()
+        self.visn_fc = LxmertVisualFeatureEncoder(config)
+        self.layer = nn.ModuleList([LxmertLayer(config) for _ in range(config.l_layers)])
+        self.x_layers = nn.ModuleList([LxmertXLayer(config) for _ in range(config.x_layers)])
+        self.r_layers = nn.ModuleList([LxmertLayer(config) for _ in range(config.r_layers)])
+
+    def language(self, words: torch.Tensor, masks: AttentionMasks) -> EncoderStates:
+        """The language encoder on word embeddings (B, T, H)."""
+        return _run_layers(self.layer, words, masks.words_to_words, masks.self_implementation)
+
+    def object_relationship(self, regions: torch.Tensor, masks: AttentionMasks) -> EncoderStates:
+        """The object-relationship encoder on region embeddings (B, R, H)."""
+        return _run_layers(self.r_layers, regions, masks.regions_to_regions, masks.self_implementation)
+
+    def cross_modality(
+        self, words: torch.Tensor, regions: torch.Tensor, masks: AttentionMasks
+    ) -> list[CrossModalityLayerOutput]:
+        """The cross-modality encoder on encoded words (B, T, H) and regions (B, R, H): the output of each layer."""
+        outputs: list[CrossModalityLayerOutput] = []
+        for layer in self.x_layers:
+            outputs.append(layer(words, regions, masks))
+            words, regions = outputs[-1].words, outputs[-1].regions
+        return outputs
+
+
+def _run_layers(
+    layers: nn.ModuleList, states: torch.Tensor, mask: torch.Tensor | None, implementation: str
+) -> EncoderStates:
+    hidden_states, attentions = [], []
+    for layer in layers:
+        states, attention = layer(states, mask, implementation)
+        hidden_states.append(states)
+        attentions.append(attention)
+    return EncoderStates(states, hidden_states, attentions)

@@ -1,0 +1,273 @@
+"""`LxmertModel`: from wordpieces and regions to the three outputs of section 2.3."""
+
+import inspect
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+from transformers.utils import logging
+
+from lxmert.configuration import LxmertConfig
+from lxmert.configuration.plain_errors import unknown_keywords_message
+from lxmert.modeling_lxmert.attention import attention_masks
+from lxmert.modeling_lxmert.checks import check_encoded, check_pairs, check_regions, check_words
+from lxmert.modeling_lxmert.embeddings import LxmertEmbeddings
+from lxmert.modeling_lxmert.encoders import CrossModalityLayerOutput, EncoderStates, LxmertEncoder
+from lxmert.modeling_lxmert.outputs import LxmertModelOutput
+
+logger = logging.get_logger(__name__)
+
+
+class LxmertPooler(nn.Module):
+    """The cross-modality output: tanh of a projection of [CLS] (section 2.3)."""
+
+    def __init__(self, config: LxmertConfig):
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.activation = nn.Tanh()
+
+    def forward(self, language_output: torch.Tensor) -> torch.Tensor:
+        """(B, T, H) to (B, H)."""
+        return self.activation(self.dense(language_output[:, 0]))
+
+
+class LxmertPreTrainedModel(PreTrainedModel):
+    """What all LXMERT models share: loading, saving, initial weights, and a `TypeError` for unknown keywords."""
+
+    config: LxmertConfig
+    config_class = LxmertConfig
+    base_model_prefix = "lxmert"
+    input_modalities = ("image", "text")
+    supports_gradient_checkpointing = True
+    _no_split_modules = ["LxmertEmbeddings", "LxmertVisualFeatureEncoder", "LxmertLayer", "LxmertXLayer"]
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _supports_flex_attn = True
+    _supports_attention_backend = True
+    # The losses are means over the batch; Trainer then divides by the number of accumulation steps.
+    accepts_loss_kwargs = False
+    _forward_keywords: frozenset[str] = frozenset()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls._forward_keywords = frozenset(inspect.signature(cls.forward).parameters) - {"self"}
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the model; an unknown keyword is named together with the nearest known one."""
+        unknown = [name for name in kwargs if name not in self._forward_keywords]
+        if unknown:
+            message = unknown_keywords_message(type(self).__name__, unknown, self._forward_keywords)
+            raise TypeError(f"{message}; it takes {', '.join(sorted(self._forward_keywords))}.")
+        return super().__call__(*args, **kwargs)
+
+    def parameters_without_gradient(self) -> list[str]:
+        """Names of the parameters that no output used by this class's loss depends on; they cannot learn."""
+        return []
+
+
+class LxmertModel(LxmertPreTrainedModel):
+    """Language, object-relationship and cross-modality encoder with the pooler, without a head.
+
+    Example:
+        >>> from lxmert import LxmertConfig
+        >>> config = LxmertConfig(hidden_size=32, num_attention_heads=2, intermediate_size=64, visual_feat_dim=8)
+        >>> model = LxmertModel(config).eval()
+        >>> words, features, boxes = torch.tensor([[101, 2054, 102]]), torch.zeros(1, 5, 8), torch.zeros(1, 5, 4)
+        >>> model(words, features, boxes).pooled_output.shape
+        torch.Size([1, 32])
+    """
+
+    def __init__(self, config: LxmertConfig):
+        super().__init__(config)
+        self.embeddings = LxmertEmbeddings(config)
+        self.encoder = LxmertEncoder(config)
+        self.pooler = LxmertPooler(config)
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Embedding:
+        """The word embeddings."""
+        return self.embeddings.word_embeddings
+
+    def set_input_embeddings(self, value: nn.Embedding) -> None:
+        """Replace the word embeddings."""
+        self.embeddings.word_embeddings = value
+
+    def encode_text(
+        self,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        token_type_ids: torch.Tensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """States of the language encoder alone, (B, T, H); `forward` takes them as `encoded_text`.
+
+        Args and errors as in `forward`.
+        """
+        check_words(self.config, input_ids, inputs_embeds, attention_mask, token_type_ids)
+        words = self.embeddings(input_ids, token_type_ids, inputs_embeds)
+        masks = attention_masks(self.config, words, None, attention_mask, None)
+        return self.encoder.language(words, masks).last
+
+    def encode_regions(
+        self,
+        visual_feats: torch.Tensor,
+        visual_pos: torch.Tensor,
+        visual_attention_mask: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """States of the object-relationship encoder alone, (B, R, H); `forward` takes them as `encoded_regions`.
+
+        Args and errors as in `forward`.
+        """
+        check_regions(self.config, visual_feats, visual_pos, visual_attention_mask)
+        regions = self.encoder.visn_fc(visual_feats, visual_pos)
+        masks = attention_masks(self.config, None, regions, None, visual_attention_mask)
+        return self.encoder.object_relationship(regions, masks).last
+
+    def forward(
+        self,
+        input_ids: torch.Tensor | None = None,
+        visual_feats: torch.Tensor | None = None,
+        visual_pos: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        visual_attention_mask: torch.Tensor | None = None,
+        token_type_ids: torch.Tensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        encoded_text: torch.Tensor | None = None,
+        encoded_regions: torch.Tensor | None = None,
+    ) -> LxmertModelOutput | tuple:
+        """Run the encoders on B pairs of T wordpieces and R regions.
+
+        Args:
+            input_ids: (B, T), wordpiece ids.
+            visual_feats: (B, R, visual_feat_dim), the regions' features.
+            visual_pos: (B, R, visual_pos_dim), the regions' boxes x1, y1, x2, y2 divided by the image's size.
+            attention_mask: (B, T), 1 for words, 0 for padding; holes are allowed. All ones if left out.
+            visual_attention_mask: (B, R), 1 for regions, 0 for padding. All ones if left out.
+            token_type_ids: (B, T); zeros if left out.
+            inputs_embeds: (B, T, H), word embeddings instead of `input_ids`.
+            output_attentions: return all attention maps. Computed step by step (eager), whatever the attention
+                implementation, for this call only.
+            output_hidden_states: return the states after every layer.
+            return_dict: False returns a tuple without the fields that are None.
+            encoded_text: (B, T, H) or (1, T, H) from `encode_text`, instead of `input_ids`.
+            encoded_regions: (B, R, H) or (1, R, H) from `encode_regions`, instead of `visual_feats` and
+                `visual_pos`. The masks still count.
+
+        A batch of 1 on either side is paired with every item of the other: one image serves many questions.
+
+        Raises:
+            TypeError: an unknown keyword.
+            ValueError: shapes that do not fit the configuration or each other, too many tokens, zero regions; on CPU
+                also features that are not finite, boxes outside [0, 1] and ids outside the vocabulary.
+        """
+        config = self.config
+        output_attentions = config.output_attentions if output_attentions is None else output_attentions
+        output_hidden_states = config.output_hidden_states if output_hidden_states is None else output_hidden_states
+        return_dict = config.return_dict if return_dict is None else return_dict
+
+        words = self._embed_or_take_text(input_ids, inputs_embeds, attention_mask, token_type_ids, encoded_text)
+        regions = self._embed_or_take_regions(visual_feats, visual_pos, visual_attention_mask, encoded_regions)
+        check_pairs(words.shape[0], regions.shape[0])
+        words, attention_mask = _as_batch(words, attention_mask, regions.shape[0])
+        regions, visual_attention_mask = _as_batch(regions, visual_attention_mask, words.shape[0])
+        masks = attention_masks(
+            config, words, regions, attention_mask, visual_attention_mask, self._implementation(output_attentions)
+        )
+
+        language = vision = None
+        if encoded_text is None:
+            language = self.encoder.language(words, masks)
+            words = language.last
+        if encoded_regions is None:
+            vision = self.encoder.object_relationship(regions, masks)
+            regions = vision.last
+        cross = self.encoder.cross_modality(words, regions, masks)
+        if cross:
+            words, regions = cross[-1].words, cross[-1].regions
+
+        output = LxmertModelOutput(
+            language_output=words,
+            vision_output=regions,
+            pooled_output=self.pooler(words),
+            **(_hidden_states(language, vision, cross) if output_hidden_states else {}),
+            **(_attention_maps(language, vision, cross) if output_attentions else {}),
+        )
+        return output if return_dict else output.to_tuple()
+
+    def _embed_or_take_text(
+        self,
+        input_ids: torch.Tensor | None,
+        inputs_embeds: torch.Tensor | None,
+        attention_mask: torch.Tensor | None,
+        token_type_ids: torch.Tensor | None,
+        encoded_text: torch.Tensor | None,
+    ) -> torch.Tensor:
+        if encoded_text is None:
+            check_words(self.config, input_ids, inputs_embeds, attention_mask, token_type_ids)
+            return self.embeddings(input_ids, token_type_ids, inputs_embeds)
+        if input_ids is not None or inputs_embeds is not None:
+            raise ValueError("Give either encoded_text or input_ids (or inputs_embeds), got both.")
+        check_encoded("encoded_text", encoded_text, "attention_mask", attention_mask, self.config.hidden_size)
+        return encoded_text
+
+    def _embed_or_take_regions(
+        self,
+        visual_feats: torch.Tensor | None,
+        visual_pos: torch.Tensor | None,
+        visual_attention_mask: torch.Tensor | None,
+        encoded_regions: torch.Tensor | None,
+    ) -> torch.Tensor:
+        if encoded_regions is None:
+            check_regions(self.config, visual_feats, visual_pos, visual_attention_mask)
+            return self.encoder.visn_fc(visual_feats, visual_pos)
+        if visual_feats is not None or visual_pos is not None:
+            raise ValueError("Give either encoded_regions or visual_feats with visual_pos, got both.")
+        check_encoded(
+            "encoded_regions", encoded_regions, "visual_attention_mask", visual_attention_mask, self.config.hidden_size
+        )
+        return encoded_regions
+
+    def _implementation(self, output_attentions: bool) -> str | None:
+        """The attention implementation of this call, None for the configuration's."""
+        chosen = self.config._attn_implementation
+        if not output_attentions or chosen in (None, "eager"):
+            return None
+        logger.warning_once(f"Attention maps do not come out of {chosen!r} attention: calls that ask for them run eager.")
+        return "eager"
+
+
+def _as_batch(
+    states: torch.Tensor, mask: torch.Tensor | None, batch: int
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Repeat states (1, N, H) and their mask (1, N) for a batch, without copying; others are left as they are."""
+    if states.shape[0] == 1 and batch > 1:
+        states = states.expand(batch, -1, -1)
+    if mask is not None and mask.shape[0] == 1 and batch > 1:
+        mask = mask.expand(batch, -1)
+    return states, mask
+
+
+def _hidden_states(
+    language: EncoderStates | None, vision: EncoderStates | None, cross: list[CrossModalityLayerOutput]
+) -> dict[str, tuple[torch.Tensor, ...]]:
+    return {
+        "language_hidden_states": (*(language.hidden_states if language else ()), *(layer.words for layer in cross)),
+        "vision_hidden_states": (*(vision.hidden_states if vision else ()), *(layer.regions for layer in cross)),
+    }
+
+
+def _attention_maps(
+    language: EncoderStates | None, vision: EncoderStates | None, cross: list[CrossModalityLayerOutput]
+) -> dict[str, tuple[torch.Tensor | None, ...] | None]:
+    return {
+        "language_attentions": tuple(language.attentions) if language else None,
+        "vision_attentions": tuple(vision.attentions) if vision else None,
+        "cross_encoder_attentions": tuple(layer.words_to_regions for layer in cross),
+        "cross_encoder_vision_attentions": tuple(layer.regions_to_words for layer in cross),
+        "cross_encoder_language_self_attentions": tuple(layer.words_to_words for layer in cross),
+        "cross_encoder_vision_self_attentions": tuple(layer.regions_to_regions for layer in cross),
+    }

@@ -1,0 +1,121 @@
+"""`LxmertForQuestionAnswering`: the answer to a question about an image, out of a fixed list (section 2.3, 3.1.3)."""
+
+import torch
+from torch import nn
+
+from lxmert.configuration import LxmertConfig
+from lxmert.modeling_lxmert.checks import check_answer_labels
+from lxmert.modeling_lxmert.heads import LxmertVisualAnswerHead
+from lxmert.modeling_lxmert.losses import question_answering_loss
+from lxmert.modeling_lxmert.model import LxmertModel, LxmertPreTrainedModel
+from lxmert.modeling_lxmert.outputs import LxmertForQuestionAnsweringOutput
+
+
+class LxmertForQuestionAnswering(LxmertPreTrainedModel):
+    """LXMERT with a head that scores the answers of `config.id2label` (VQA, GQA, NLVR v1).
+
+    Example:
+        >>> from lxmert import LxmertConfig
+        >>> config = LxmertConfig(hidden_size=32, num_attention_heads=2, id2label={0: "no", 1: "yes"})
+        >>> LxmertForQuestionAnswering(config).answer_head.logit_fc[-1].out_features
+        2
+    """
+
+    def __init__(self, config: LxmertConfig):
+        super().__init__(config)
+        self.lxmert = LxmertModel(config)
+        self.answer_head = LxmertVisualAnswerHead(config, config.num_qa_labels)
+        self.post_init()
+
+    @property
+    def num_qa_labels(self) -> int:
+        """Number of answers."""
+        return self.config.num_qa_labels
+
+    def get_qa_logit_layer(self) -> nn.Linear:
+        """The layer whose rows are the answers."""
+        return self.answer_head.logit_fc[-1]
+
+    def resize_num_qa_labels(self, num_labels: int | None) -> nn.Linear:
+        """Add answers at the end (freshly initialised, named `LABEL_i`) or remove them from the end.
+
+        The rows that stay keep their weights, texts, dtype and device. None changes nothing.
+
+        Returns:
+            The layer whose rows are the answers.
+        """
+        old = self.get_qa_logit_layer()
+        if num_labels is None or num_labels == old.out_features:
+            return old
+        if num_labels < 1:
+            raise ValueError(f"num_labels must be at least 1, got {num_labels}.")
+        new = nn.Linear(old.in_features, num_labels, device=old.weight.device, dtype=old.weight.dtype)
+        self._init_weights(new)
+        kept = min(num_labels, old.out_features)
+        with torch.no_grad():
+            new.weight[:kept], new.bias[:kept] = old.weight[:kept], old.bias[:kept]
+        self.answer_head.logit_fc[-1] = new
+        answers = [self.config.id2label.get(i, f"LABEL_{i}") for i in range(num_labels)]
+        self.config.num_labels = num_labels
+        self.config.id2label = dict(enumerate(answers))
+        self.config.label2id = {answer: i for i, answer in enumerate(answers)}
+        return new
+
+    def parameters_without_gradient(self) -> list[str]:
+        """The vision branch behind the last cross-attention: the answer is read from [CLS] and never sees it."""
+        last = f"lxmert.encoder.x_layers.{self.config.x_layers - 1}."
+        dead = ("visn_self_att", "visn_inter", "visn_output")
+        if not self.config.x_layers:  # without cross-modality layers, no region reaches the answer
+            last, dead = "lxmert.encoder.", ("visn_fc", "r_layers")
+        return [name for name, _ in self.named_parameters() if name.startswith(tuple(last + part for part in dead))]
+
+    def forward(
+        self,
+        input_ids: torch.Tensor | None = None,
+        visual_feats: torch.Tensor | None = None,
+        visual_pos: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        visual_attention_mask: torch.Tensor | None = None,
+        token_type_ids: torch.Tensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        encoded_text: torch.Tensor | None = None,
+        encoded_regions: torch.Tensor | None = None,
+    ) -> LxmertForQuestionAnsweringOutput | tuple:
+        """Score the answers to B questions; arguments and errors as in `LxmertModel.forward`.
+
+        Args:
+            labels: (B,) class ids, -100 or -1 for none, or (B, num_qa_labels) scores in [0, 1]; see
+                `question_answering_loss`.
+
+        Raises:
+            TypeError: labels of the wrong dtype for their shape.
+            ValueError: labels of another shape, or, on CPU, out of range.
+        """
+        return_dict = self.config.return_dict if return_dict is None else return_dict
+        encoded = self.lxmert(
+            input_ids=input_ids,
+            visual_feats=visual_feats,
+            visual_pos=visual_pos,
+            attention_mask=attention_mask,
+            visual_attention_mask=visual_attention_mask,
+            token_type_ids=token_type_ids,
+            inputs_embeds=inputs_embeds,
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+            return_dict=True,
+            encoded_text=encoded_text,
+            encoded_regions=encoded_regions,
+        )
+        scores = self.answer_head(encoded.pooled_output)
+        loss = None
+        if labels is not None:
+            check_answer_labels(labels, *scores.shape)
+            loss = question_answering_loss(scores, labels)
+        output = LxmertForQuestionAnsweringOutput(
+            loss=loss, question_answering_score=scores, **encoded.states_and_maps()
+        )
+        return output if return_dict else output.to_tuple()

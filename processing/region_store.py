@@ -1,0 +1,175 @@
+"""A region store: the regions of many images in one `datasets` data set on disk, read row by row.
+
+| column | type | holds |
+|---|---|---|
+| `image_id` | string | the image's name, unique in the store |
+| `image_height`, `image_width` | int32 | pixels |
+| `features` | binary | R x D little-endian float16 |
+| `boxes` | binary | R x 4 little-endian float32, pixels |
+| `object_ids`, `attribute_ids` | binary or null | R little-endian int32 |
+| `object_scores`, `attribute_scores` | binary or null | R little-endian float32 |
+
+Binary columns, because a row of them becomes an array without a copy, some twenty times faster than `Array2D`.
+`datasets.load_from_disk` opens a store too.
+"""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+from datasets.arrow_writer import ArrowWriter
+
+from lxmert.processing.regions import Regions
+
+FORMAT_VERSION = 1
+DESCRIPTION_FILE = "region_store.json"
+LABEL_TYPES = {"object_ids": "<i4", "object_scores": "<f4", "attribute_ids": "<i4", "attribute_scores": "<f4"}
+FEATURES = datasets.Features(
+    {"image_id": datasets.Value("string")}
+    | {name: datasets.Value("int32") for name in ("image_height", "image_width")}
+    | {name: datasets.Value("binary") for name in ("features", "boxes", *LABEL_TYPES)}
+)
+
+
+class RegionStore(Mapping[str, Regions]):
+    """Read-only mapping from image ids to `Regions`, memory-mapped: opening it reads the ids only.
+
+    Args:
+        path: folder of a store that `RegionStore.create` wrote.
+
+    Raises:
+        FileNotFoundError: no store there.
+        ValueError: a store of a format that this version does not know.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        description_file = self.path / DESCRIPTION_FILE
+        if not description_file.is_file():
+            raise FileNotFoundError(f"{self.path} is no region store: it has no {DESCRIPTION_FILE}.")
+        content = json.loads(description_file.read_text())
+        if content["format_version"] != FORMAT_VERSION:
+            raise ValueError(
+                f"{self.path} has region store format {content['format_version']}, this version reads "
+                f"{FORMAT_VERSION}: extract the regions again."
+            )
+        self.description: dict[str, Any] = content["description"]
+        self.dataset: datasets.Dataset = datasets.load_from_disk(str(self.path))
+        self._rows = {image_id: row for row, image_id in enumerate(self.dataset.data.column("image_id").to_pylist())}
+
+    @classmethod
+    def create(
+        cls, path: str | Path, regions: Iterable[Regions], description: dict[str, Any] | None = None
+    ) -> "RegionStore":
+        """Write regions, each with its `image_id`, to a new folder and open it.
+
+        Rows are written as they come; the folder appears when all are there, so a broken run leaves nothing.
+
+        Args:
+            path: a folder that does not exist yet.
+            regions: one item per image.
+            description: JSON values that say where the regions come from, kept as `RegionStore.description`.
+
+        Raises:
+            FileExistsError: the folder is there already.
+            ValueError: a missing or repeated `image_id`, or features that float16 cannot hold.
+        """
+        path = Path(path)
+        if path.exists():
+            raise FileExistsError(f"{path} exists: choose another folder or remove it.")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+        try:
+            seen: set[str] = set()
+            with ArrowWriter(path=str(work / "rows.arrow"), features=FEATURES) as writer:
+                for item in regions:
+                    writer.write(_to_row(item, seen))
+                writer.finalize()
+            with _without_progress_bar():
+                datasets.Dataset.from_file(str(work / "rows.arrow")).save_to_disk(str(work / "store"))
+            content = {"format_version": FORMAT_VERSION, "description": description or {}}
+            (work / "store" / DESCRIPTION_FILE).write_text(json.dumps(content, indent=2) + "\n")
+            (work / "store").rename(path)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+        return cls(path)
+
+    def __getitem__(self, image_id: str) -> Regions:
+        return _from_row(self.dataset[self._row(image_id)])
+
+    def many(self, image_ids: Sequence[str]) -> list[Regions]:
+        """The regions of several images in one read, in the order asked for.
+
+        Raises:
+            KeyError: an image that is not in the store.
+        """
+        distinct = list(dict.fromkeys(image_ids))
+        columns = self.dataset[[self._row(image_id) for image_id in distinct]]
+        rows = (dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True))
+        regions = {image_id: _from_row(row) for image_id, row in zip(distinct, rows, strict=True)}
+        return [regions[image_id] for image_id in image_ids]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def _row(self, image_id: str) -> int:
+        if image_id not in self._rows:
+            raise KeyError(f"Image {image_id!r} is not among the {len(self)} images of the region store {self.path}.")
+        return self._rows[image_id]
+
+
+@contextmanager
+def _without_progress_bar() -> Iterator[None]:
+    """Copying the finished rows takes a moment; a second bar would only puzzle."""
+    shown = datasets.is_progress_bar_enabled()
+    datasets.disable_progress_bars()
+    try:
+        yield
+    finally:
+        if shown:
+            datasets.enable_progress_bars()
+
+
+def _to_row(regions: Regions, seen: set[str]) -> dict[str, Any]:
+    image_id = regions.image_id
+    if image_id is None or image_id in seen:
+        problem = "has no image_id" if image_id is None else f"repeats the image_id {image_id!r}"
+        raise ValueError(f"Regions number {len(seen)} {problem}: every image of a store needs its own.")
+    seen.add(image_id)
+    features = regions.features.astype("<f2")
+    if not np.isfinite(features).all():
+        raise ValueError(
+            f"features of image {image_id!r} reach {np.abs(regions.features).max():g}, beyond float16: scale them down."
+        )
+    labels = {
+        name: None if (value := getattr(regions, name)) is None else value.astype(dtype).tobytes()
+        for name, dtype in LABEL_TYPES.items()
+    }
+    return {
+        "image_id": image_id,
+        "image_height": regions.image_size[0],
+        "image_width": regions.image_size[1],
+        "features": features.tobytes(),
+        "boxes": regions.boxes.astype("<f4").tobytes(),
+        **labels,
+    }
+
+
+def _from_row(row: dict[str, Any]) -> Regions:
+    boxes = np.frombuffer(row["boxes"], "<f4").reshape(-1, 4)
+    return Regions(
+        features=np.frombuffer(row["features"], "<f2").reshape(len(boxes), -1),
+        boxes=boxes,
+        image_size=(row["image_height"], row["image_width"]),
+        image_id=row["image_id"],
+        **{name: None if row[name] is None else np.frombuffer(row[name], dtype) for name, dtype in LABEL_TYPES.items()},
+    )

@@ -1,0 +1,127 @@
+"""`Regions`: what was found in one image."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+# Detectors and rescaled boxes end a rounding error beyond the border; such boxes are pulled back, not refused.
+BORDER_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class Regions:
+    """The R regions of one image: a box and a feature vector each, optionally with a detector's labels.
+
+    Arrays, tensors and nested lists are accepted and kept as numpy arrays.
+
+    Args:
+        features: (R, D), float32.
+        boxes: (R, 4), float32, corners x1, y1, x2, y2 **in pixels**, 0 <= x1 <= x2 <= width, likewise y.
+        image_size: (height, width) of the image in pixels.
+        object_ids: (R,), int64, the detector's classes.
+        object_scores: (R,), float32, their probabilities.
+        attribute_ids: (R,), int64, the detector's attributes.
+        attribute_scores: (R,), float32, their probabilities.
+        image_id: the image's name in its data set.
+
+    Raises:
+        ValueError: arrays of the wrong rank or of different counts, zero regions, values that are not finite, boxes
+            outside the image, turned inside out, or already divided by the image's size.
+        TypeError: values that are no numbers.
+
+    Example:
+        >>> regions = Regions(features=np.zeros((1, 8)), boxes=[[0, 0, 32, 48]], image_size=(64, 64))
+        >>> regions.normalized_boxes.tolist()
+        [[0.0, 0.0, 0.5, 0.75]]
+    """
+
+    features: np.ndarray
+    boxes: np.ndarray
+    image_size: tuple[int, int]
+    object_ids: np.ndarray | None = None
+    object_scores: np.ndarray | None = None
+    attribute_ids: np.ndarray | None = None
+    attribute_scores: np.ndarray | None = None
+    image_id: str | None = None
+
+    def __post_init__(self) -> None:
+        height, width = _checked_image_size(self.image_size)
+        features = _as_array("features", self.features, np.float32, rank=2)
+        if not features.shape[0]:
+            raise ValueError("features holds zero regions: give at least one, for instance the whole image.")
+        boxes = _as_array("boxes", self.boxes, np.float32, rank=2)
+        if boxes.shape != (features.shape[0], 4):
+            raise ValueError(
+                f"boxes must have the shape ({features.shape[0]}, 4), one box for each row of features, "
+                f"got {boxes.shape}."
+            )
+        values: dict[str, Any] = {
+            "image_size": (height, width),
+            "features": features,
+            "boxes": _checked_boxes(boxes, height, width),
+        }
+        for name in ("object_ids", "object_scores", "attribute_ids", "attribute_scores"):
+            if (value := getattr(self, name)) is not None:
+                array = _as_array(name, value, np.int64 if name.endswith("ids") else np.float32, rank=1)
+                if len(array) != len(features):
+                    raise ValueError(f"{name} has {len(array)} entries for {len(features)} regions.")
+                values[name] = array
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    @property
+    def normalized_boxes(self) -> np.ndarray:
+        """(R, 4), the boxes divided by the image's width and height, in [0, 1]; what a model takes as `visual_pos`."""
+        height, width = self.image_size
+        return self.boxes / np.array([width, height, width, height], dtype=np.float32)
+
+
+def _checked_image_size(image_size: Any) -> tuple[int, int]:
+    try:
+        height, width = (int(side) for side in image_size)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"image_size must be (height, width) in pixels, got {image_size!r}.") from error
+    if height < 1 or width < 1:
+        raise ValueError(f"image_size must be at least one pixel each way, got {height} x {width} (height x width).")
+    return height, width
+
+
+def _as_array(name: str, value: Any, dtype: type, rank: int) -> np.ndarray:
+    if hasattr(value, "detach"):  # a tensor, on whatever device; numpy knows no bfloat16
+        value = value.detach().cpu()
+        value = value.float() if value.is_floating_point() else value
+    try:
+        array = np.asarray(value, dtype=dtype)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} must be an array of numbers of rank {rank}: {error}") from error
+    if array.ndim != rank:
+        raise ValueError(f"{name} must be an array of rank {rank}, got the shape {array.shape}.")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} holds NaN or infinite values: check the file or extractor they come from.")
+    return array
+
+
+def _checked_boxes(boxes: np.ndarray, height: int, width: int) -> np.ndarray:
+    flipped = np.flatnonzero((boxes[:, 2] < boxes[:, 0]) | (boxes[:, 3] < boxes[:, 1]))
+    if len(flipped):
+        raise ValueError(
+            f"boxes must be x1, y1, x2, y2 with x1 <= x2 and y1 <= y2, but row {flipped[0]} is "
+            f"{boxes[flipped[0]].tolist()}: is it x, y, width, height?"
+        )
+    limits = np.array([width, height, width, height], dtype=np.float32)
+    outside = np.flatnonzero(((boxes < -BORDER_TOLERANCE) | (boxes > limits * (1 + BORDER_TOLERANCE))).any(axis=1))
+    if len(outside):
+        raise ValueError(
+            f"boxes must lie inside the image of {height} x {width} pixels (height x width), but row {outside[0]} is "
+            f"{boxes[outside[0]].tolist()}: clip it, or check that image_size is (height, width)."
+        )
+    if boxes.max() <= 1 and max(height, width) > 2:
+        raise ValueError(
+            "boxes must be in pixels, but all lie in [0, 1], as if already divided by the image's size: multiply them "
+            "by its width and height."
+        )
+    return np.clip(boxes, 0, limits)
