@@ -44,7 +44,7 @@ class ComponentRegionExtractor(RegionExtractor):
 
     def __init__(
         self,
-        crop_size: int = 16,
+        crop_size: int = 8,
         colour_tolerance: int = 32,
         minimum_area: int = 12,
         minimum_thickness: int = 3,

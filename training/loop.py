@@ -2,6 +2,8 @@
 
 import json
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from accelerate.utils import set_seed
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 from transformers import get_linear_schedule_with_warmup
+from transformers.utils import logging
 
 from lxmert.modeling_lxmert import LxmertPreTrainedModel
 from lxmert.training.settings import TrainingSettings
@@ -68,7 +71,9 @@ class _Run:
         )
         _freeze(model, model.parameters_without_gradient())
         learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        optimizer = torch.optim.AdamW(learning, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+        optimizer = torch.optim.AdamW(
+            learning, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+        )
         self.model, self.optimizer, self.training, self.validation = self.accelerator.prepare(
             model, optimizer, self._loader(train=True), self._loader(train=False)
         )
@@ -165,9 +170,10 @@ class _Run:
         model = self.accelerator.unwrap_model(self.model)
         state = self.accelerator.get_state_dict(self.model)
         if self.accelerator.is_main_process:
-            model.save_pretrained(folder, state_dict=state)
-            for companion in self.task.saved_with_model:
-                companion.save_pretrained(str(folder))
+            with _without_progress_bars():
+                model.save_pretrained(folder, state_dict=state)
+                for companion in self.task.saved_with_model:
+                    companion.save_pretrained(str(folder))
         self.accelerator.wait_for_everyone()
 
 
@@ -192,6 +198,18 @@ class _RunningMeans:
                     "extreme features. The checkpoints hold the weights of the last evaluation."
                 )
         return means
+
+
+@contextmanager
+def _without_progress_bars() -> Iterator[None]:
+    """transformers shows a bar for every file it writes, in the middle of ours."""
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _freeze(model: torch.nn.Module, names: list[str]) -> None:

@@ -1,0 +1,100 @@
+import json
+from pathlib import Path
+
+import pytest
+from transformers import AutoConfig
+
+from lxmert import LxmertConfig
+
+
+def test_defaults_are_the_papers_size() -> None:
+    config = LxmertConfig()
+    assert (config.l_layers, config.r_layers, config.x_layers) == (9, 5, 5)
+    assert (config.hidden_size, config.num_attention_heads, config.intermediate_size) == (768, 12, 3072)
+    assert (config.vocab_size, config.visual_feat_dim, config.num_qa_labels) == (30522, 2048, 9500)
+    assert config.visual_loss_normalizer == pytest.approx(6.6666667)
+    assert config.num_hidden_layers == {"language": 9, "vision": 5, "cross_encoder": 5}
+
+
+@pytest.mark.parametrize(
+    ("keywords", "error", "message"),
+    [
+        ({"hiden_size": 8}, TypeError, r"unknown keyword `hiden_size` \(did you mean `hidden_size`\?\)"),
+        ({"l_layer": 1, "zzz": 2}, TypeError, r"keywords `l_layer` \(did you mean `l_layers`\?\), `zzz`"),
+        ({"hidden_size": "768"}, TypeError, r"'hidden_size' expected int, got str"),
+        ({"hidden_size": 770}, ValueError, r"hidden_size \(770\) must be a multiple of num_attention_heads \(12\)"),
+        ({"hidden_act": "gleu"}, ValueError, r"hidden_act 'gleu' is unknown; transformers has .*gelu"),
+        ({"vocab_size": 0}, ValueError, r"vocab_size must be at least 1, got 0"),
+        ({"visual_feat_dim": -1}, ValueError, r"visual_feat_dim must be at least 1, got -1"),
+        ({"r_layers": -1}, ValueError, r"r_layers must not be negative, got -1"),
+        ({"hidden_dropout_prob": 1.0}, ValueError, r"hidden_dropout_prob must be a probability in \[0, 1\), got 1.0"),
+        ({"num_qa_labels": 3, "id2label": {0: "a"}}, ValueError, r"id2label has 1 answers but num_qa_labels is 3"),
+        ({"num_qa_labels": 3, "num_labels": 4}, ValueError, r"num_labels \(4\) and num_qa_labels \(3\)"),
+        ({"id2label": {0: "a"}, "label2id": {"b": 0}}, ValueError, r"id2label and label2id disagree"),
+        ({"id2label": {0: "a", 2: "b"}}, ValueError, r"ids 0 to 1, each once"),
+    ],
+)
+def test_bad_values_are_refused(keywords: dict, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        LxmertConfig(**keywords)
+
+
+def test_assignment_is_validated() -> None:
+    config = LxmertConfig()
+    with pytest.raises(TypeError, match="'l_layers' expected int, got str"):
+        config.l_layers = "nine"
+
+
+def test_labels_and_their_number_follow_from_each_other() -> None:
+    assert LxmertConfig(id2label={0: "no", 1: "yes"}).num_qa_labels == 2
+    assert LxmertConfig(label2id={"no": 0, "yes": 1}).id2label == {0: "no", 1: "yes"}
+    assert LxmertConfig(id2label={"1": "yes", "0": "no"}).label2id == {"no": 0, "yes": 1}
+    assert LxmertConfig(num_qa_labels=3).id2label == {0: "LABEL_0", 1: "LABEL_1", 2: "LABEL_2"}
+    assert LxmertConfig(num_labels=3).num_qa_labels == 3
+    # transformers writes two default labels whatever the head's size
+    assert LxmertConfig(num_qa_labels=3129, id2label={0: "LABEL_0", 1: "LABEL_1"}).num_labels == 3129
+
+
+def test_num_labels_can_be_set() -> None:
+    config = LxmertConfig(id2label={0: "no", 1: "yes"})
+    config.num_labels = 2
+    assert config.id2label == {0: "no", 1: "yes"}
+    config.num_labels = 3
+    assert config.num_qa_labels == len(config.id2label) == len(config.label2id) == 3
+
+
+def test_save_and_load_keep_everything(tmp_path: Path) -> None:
+    config = LxmertConfig(hidden_size=24, visual_loss_normalizer=6.67, id2label={0: "no", 1: "yes"}, task_qa=False)
+    config.save_pretrained(tmp_path)
+    for loaded in (LxmertConfig.from_pretrained(tmp_path), AutoConfig.from_pretrained(tmp_path)):
+        assert type(loaded) is LxmertConfig
+        where = {"_name_or_path", "transformers_version"}
+        kept = {name: value for name, value in loaded.to_dict().items() if name not in where}
+        assert kept == {name: value for name, value in config.to_dict().items() if name not in where}
+        assert loaded.id2label == {0: "no", 1: "yes"}
+        assert loaded.visual_loss_normalizer == 6.67
+
+
+def test_default_labels_do_not_fill_the_file(tmp_path: Path) -> None:
+    LxmertConfig().save_pretrained(tmp_path)
+    assert "id2label" not in json.loads((tmp_path / "config.json").read_text())
+    assert len(LxmertConfig.from_pretrained(tmp_path).id2label) == 9500
+
+
+def test_overrides_on_loading(tmp_path: Path) -> None:
+    LxmertConfig(id2label={0: "no", 1: "yes"}).save_pretrained(tmp_path)
+    assert LxmertConfig.from_pretrained(tmp_path, num_labels=3).id2label[2] == "LABEL_2"
+    assert LxmertConfig.from_pretrained(tmp_path, id2label={0: "red"}).num_qa_labels == 1
+    with pytest.raises(ValueError, match="multiple of num_attention_heads"):
+        LxmertConfig.from_pretrained(tmp_path, hidden_size=10)
+    _, unused = LxmertConfig.from_pretrained(tmp_path, hiden_size=10, return_unused_kwargs=True)
+    assert unused == {"hiden_size": 10}
+
+
+def test_unknown_fields_of_a_file_are_kept_with_one_warning(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("WARNING", logger="lxmert"):
+        config = LxmertConfig.from_dict({"mode": "lxr", "finetuned": True, "max_length": 20, "auto_map": {"a": "b"}})
+    assert (config.mode, config.finetuned, config.auto_map) == ("lxr", True, {"a": "b"})
+    assert [record.getMessage() for record in caplog.records] == [
+        "Fields of the configuration that LXMERT does not know were kept: finetuned, mode."
+    ]
