@@ -1,6 +1,7 @@
 """The configuration of LXMERT: sizes, pre-training tasks and answer labels."""
 
 import logging
+import os
 from dataclasses import fields
 from typing import Any, Self
 
@@ -16,7 +17,8 @@ DEFAULT_NUM_QA_LABELS = 9500
 
 # Keywords that `PreTrainedConfig` understands without having a field for them.
 BASE_KEYWORDS = frozenset(
-    {"attn_implementation", "experts_implementation", "output_attentions", "name_or_path", "torch_dtype"}
+    {"attn_implementation", "experts_implementation", "output_attentions", "torch_dtype"}
+    | {"name_or_path", "_name_or_path"}
 )
 # What transformers and the Hub write into a config.json beside the fields; kept or dropped without a word.
 FILE_KEYWORDS = frozenset(
@@ -30,6 +32,8 @@ class LxmertConfig(PreTrainedConfig):
     """Configuration of every LXMERT model; the defaults are the paper's size (section 3.1 and 4.1).
 
     Field names, and so config.json, are those of transformers' own `LxmertConfig`.
+
+    The paper's weights: [unc-nlp/lxmert-base-uncased](https://huggingface.co/unc-nlp/lxmert-base-uncased).
 
     Args:
         vocab_size: number of wordpieces.
@@ -106,12 +110,17 @@ class LxmertConfig(PreTrainedConfig):
     tie_word_embeddings: bool = True
 
     def __post_init__(self, **kwargs: Any) -> None:
+        layers = {"vision": self.r_layers, "cross_encoder": self.x_layers, "language": self.l_layers}
+        # Both follow from other fields, but `to_dict` has them, and `LxmertConfig(**config.to_dict())` must work.
+        for name, value in (("model_type", self.model_type), ("num_hidden_layers", layers)):
+            if kwargs.get(name) == value:
+                kwargs.pop(name)
         unknown = kwargs.keys() - BASE_KEYWORDS - {"num_labels"}
         if unknown:
             known = {field.name for field in fields(self)} | BASE_KEYWORDS | {"num_labels"}
-            raise TypeError(unknown_keywords_message("LxmertConfig", unknown, known) + ".")
+            raise TypeError(unknown_keywords_message("LxmertConfig", unknown, known - {"_name_or_path"}) + ".")
         self._resolve_labels(kwargs.pop("num_labels", None))
-        self.num_hidden_layers = {"vision": self.r_layers, "cross_encoder": self.x_layers, "language": self.l_layers}
+        self.num_hidden_layers = layers
         super().__post_init__(**kwargs)
 
     def _resolve_labels(self, num_labels: int | None) -> None:
@@ -198,6 +207,13 @@ class LxmertConfig(PreTrainedConfig):
         if surprising := sorted(unknown.keys() - FILE_KEYWORDS):
             logger.warning("Fields of the configuration that LXMERT does not know were kept: %s.", ", ".join(surprising))
         return result
+
+    @classmethod
+    def from_json_file(cls, json_file: str | os.PathLike) -> Self:
+        """A configuration from a config.json, unknown fields kept as by `from_dict`."""
+        config = cls.from_dict(cls._dict_from_json_file(json_file))
+        assert isinstance(config, cls)
+        return config
 
     def to_diff_dict(self) -> dict[str, Any]:
         """What goes into config.json: labels that say nothing (`LABEL_i`) are left out and derived on loading."""

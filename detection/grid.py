@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch.nn import functional as F
-from transformers import AutoBackbone, AutoImageProcessor
+from transformers import AutoBackbone, AutoConfig, AutoImageProcessor
 
 from lxmert.detection.images import load_image
 from lxmert.detection.pixels import PIXEL_MEAN, PIXEL_STANDARD_DEVIATION, check_channels, crop_features
@@ -60,7 +60,7 @@ class GridRegionExtractor(RegionExtractor):
         self.backbone_name = backbone if isinstance(backbone, str) else getattr(backbone, "name_or_path", None)
         if isinstance(backbone, str):
             image_processor = image_processor or AutoImageProcessor.from_pretrained(backbone)
-            backbone = AutoBackbone.from_pretrained(backbone)
+            backbone = _load_backbone(backbone)
         elif backbone is not None and image_processor is None:
             raise ValueError("backbone needs its image_processor: pass it too, or give the backbone by name.")
         self.backbone = None if backbone is None else backbone.eval()
@@ -108,6 +108,13 @@ class GridRegionExtractor(RegionExtractor):
         cells = F.adaptive_avg_pool2d(feature_map, (self.rows, self.columns)).flatten(2)  # (1, D, rows * columns)
         whole = feature_map.mean(dim=(2, 3)).unsqueeze(2)  # (1, D, 1)
         return torch.cat([cells, whole], dim=2)[0].T.float().cpu().numpy()
+
+
+def _load_backbone(name: str) -> Any:
+    """`AutoBackbone.from_pretrained`, which asks the Hub even about a folder, without that question."""
+    with torch.device("meta"):
+        backbone_class = type(AutoBackbone.from_config(AutoConfig.from_pretrained(name)))
+    return backbone_class.from_pretrained(name)
 
 
 def grid_boxes(rows: int, columns: int, width: int, height: int) -> list[tuple[float, float, float, float]]:

@@ -1,5 +1,6 @@
 """Features straight from pixels: a crop, resized and standardised."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -31,11 +32,17 @@ def crop_features(
     Returns:
         (R, size * size * 3), float32, row by row, the channels of a pixel side by side.
     """
-    crops = np.stack(
-        [np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, box=box), dtype=np.float32) for box in boxes]
-    )  # (R, size, size, 3)
+    crops = np.stack([np.asarray(_resized(image, box, size), dtype=np.float32) for box in boxes])  # (R, size, size, 3)
     standardised = (crops / 255 - np.asarray(mean, np.float32)) / np.asarray(standard_deviation, np.float32)
     return standardised.reshape(len(boxes), -1)
+
+
+def _resized(image: Image.Image, box: tuple[float, float, float, float], size: int) -> Image.Image:
+    # Cropped first: the filter would otherwise mix in what lies around the box.
+    left, top = math.floor(box[0]), math.floor(box[1])
+    crop = image.crop((left, top, math.ceil(box[2]), math.ceil(box[3])))
+    inner = (box[0] - left, box[1] - top, box[2] - left, box[3] - top)
+    return crop.resize((size, size), Image.Resampling.BILINEAR, box=inner)
 
 
 def check_channels(name: str, values: Sequence[float], positive: bool = False) -> tuple[float, float, float]:

@@ -23,7 +23,8 @@ def check_words(
 
     Raises:
         ValueError: both or none of `input_ids` (B, T) and `inputs_embeds` (B, T, H); another rank; no token; more
-            tokens than positions; a mask or token types of another shape; ids outside the vocabulary.
+            tokens than positions; a mask or token types of another shape; ids outside the vocabulary; a mask that
+            hides all words of an item.
     """
     if (input_ids is None) == (inputs_embeds is None):
         given = "neither" if input_ids is None else "both"
@@ -42,7 +43,7 @@ def check_words(
             f"input_ids has {shape[1]} tokens but the model has {config.max_position_embeddings} positions: shorten "
             "the text, for instance with processor(..., truncation=True)."
         )
-    _check_same_shape("attention_mask", attention_mask, shape, "input_ids")
+    _check_mask("attention_mask", attention_mask, shape, "input_ids")
     _check_same_shape("token_type_ids", token_type_ids, shape, "input_ids")
     if input_ids is not None and values_may_be_read(input_ids):
         low, high = input_ids.min().item(), input_ids.max().item()
@@ -63,7 +64,8 @@ def check_regions(
 
     Raises:
         ValueError: features other than (B, R, visual_feat_dim) or boxes other than (B, R, visual_pos_dim) with
-            R >= 1; a mask of another shape; features that are not finite; boxes outside [0, 1].
+            R >= 1; a mask of another shape, or that hides all regions of an item; features that are not finite; boxes
+            outside [0, 1].
     """
     for name, tensor in (("visual_feats", visual_feats), ("visual_pos", visual_pos)):
         if tensor is None:
@@ -81,7 +83,7 @@ def check_regions(
         )
     if shape[1] == 0:
         raise ValueError("visual_feats holds zero regions: give at least one, for instance the whole image.")
-    _check_same_shape("visual_attention_mask", visual_attention_mask, shape, "visual_feats")
+    _check_mask("visual_attention_mask", visual_attention_mask, shape, "visual_feats")
     if values_may_be_read(visual_feats) and not torch.isfinite(visual_feats).all():
         raise ValueError("visual_feats holds NaN or infinite values: check the file or extractor they come from.")
     if values_may_be_read(visual_pos):
@@ -149,6 +151,13 @@ def check_answer_labels(labels: torch.Tensor, batch: int, num_answers: int) -> N
 def _check_rank(name: str, tensor: torch.Tensor, shape: str, rank: int, width: int | None = None) -> None:
     if tensor.dim() != rank or (width is not None and tensor.shape[-1] != width):
         raise ValueError(f"{name} must have the shape {shape}, got {tuple(tensor.shape)}.")
+
+
+def _check_mask(name: str, mask: torch.Tensor | None, shape: tuple[int, ...], other: str) -> None:
+    _check_same_shape(name, mask, shape, other)
+    # Attention over nothing has no right answer: implementations differ.
+    if mask is not None and values_may_be_read(mask) and not (visible := (mask != 0).any(dim=1)).all():
+        raise ValueError(f"{name} hides everything of item {int(visible.int().argmin())}: leave at least one to see.")
 
 
 def _check_same_shape(name: str, tensor: torch.Tensor | None, shape: tuple[int, ...], other: str) -> None:

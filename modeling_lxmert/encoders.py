@@ -132,7 +132,8 @@ class LxmertEncoder(nn.Module):
         """The cross-modality encoder on encoded words (B, T, H) and regions (B, R, H): the output of each layer."""
         outputs: list[CrossModalityLayerOutput] = []
         for layer in self.x_layers:
-            outputs.append(layer(words, regions, masks))
+            # Reentrant gradient checkpointing gives the fields as a plain tuple.
+            outputs.append(CrossModalityLayerOutput(*layer(words, regions, masks)))
             words, regions = outputs[-1].words, outputs[-1].regions
         return outputs
 

@@ -12,6 +12,8 @@ import pytest
 import torch
 from PIL import Image
 
+pytest.register_assert_rewrite("tests.modeling_lxmert.contract")
+
 from lxmert import ComponentRegionExtractor, LxmertConfig, LxmertForQuestionAnswering, LxmertProcessor
 from lxmert.processing import train_wordpiece_tokenizer
 
@@ -80,7 +82,7 @@ QUESTIONS = ["what color is the shape?", "is there a circle in the image?", "is 
 @pytest.fixture(scope="session")
 def processor() -> LxmertProcessor:
     """A processor with a small vocabulary and a region extractor for drawings."""
-    tokenizer = train_wordpiece_tokenizer(QUESTIONS, vocab_size=60, model_max_length=16)
+    tokenizer = train_wordpiece_tokenizer(QUESTIONS, model_max_length=16)
     return LxmertProcessor(tokenizer, ComponentRegionExtractor(crop_size=2))
 
 

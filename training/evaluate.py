@@ -28,19 +28,21 @@ def evaluate_answers(
     Args:
         model: a `LxmertForQuestionAnswering`, prepared by the accelerator if there is one.
         loader: batches with `labels` (B,), prepared likewise.
-        accelerator: gathers from all processes.
+        accelerator: gathers from all processes; none is needed in a single one.
         description: shows a progress bar of this name.
     """
-    accelerator = accelerator or Accelerator()
     was_training = model.training
     model.eval()
+    device = next(model.parameters()).device
     predictions: list[int] = []
     references: list[int] = []
-    hidden = description is None or not accelerator.is_main_process
+    hidden = description is None or (accelerator is not None and not accelerator.is_main_process)
     for batch in tqdm(loader, desc=description, unit=" batches", disable=hidden):
-        batch = {name: tensor.to(accelerator.device) for name, tensor in batch.items()}
-        scores = model(**{name: tensor for name, tensor in batch.items() if name != "labels"}).logits
-        answers, labels = accelerator.gather_for_metrics((scores.argmax(-1), batch["labels"]))
+        batch = {name: tensor.to(device) for name, tensor in batch.items()}
+        labels = batch.pop("labels")
+        answers = model(**batch).logits.argmax(-1)
+        if accelerator is not None:
+            answers, labels = accelerator.gather_for_metrics((answers, labels))
         predictions += answers.tolist()
         references += labels.tolist()
     model.train(was_training)

@@ -62,6 +62,8 @@ class _Run:
         set_seed(settings.seed)
         self.task, self.settings = task, settings
         self.accelerator = Accelerator(
+            # Said outright: without it, processes that torchrun starts on a machine without a GPU stay strangers.
+            cpu=not torch.accelerator.is_available(),
             mixed_precision=settings.mixed_precision,
             gradient_accumulation_steps=settings.gradient_accumulation_steps,
             log_with=settings.log_with,

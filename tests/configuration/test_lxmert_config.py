@@ -81,6 +81,18 @@ def test_default_labels_do_not_fill_the_file(tmp_path: Path) -> None:
     assert len(LxmertConfig.from_pretrained(tmp_path).id2label) == 9500
 
 
+def test_dictionaries_and_files_of_ours_make_the_same_configuration(tmp_path: Path) -> None:
+    config = LxmertConfig(hidden_size=24, id2label={0: "no", 1: "yes"})
+    config.save_pretrained(tmp_path)
+    assert LxmertConfig(**config.to_dict()).to_dict() == config.to_dict()
+    assert LxmertConfig(**config.to_diff_dict()).to_dict() == config.to_dict()
+    assert LxmertConfig.from_json_file(tmp_path / "config.json").hidden_size == 24
+    with pytest.raises(TypeError, match="unknown keyword `num_hidden_layers`"):
+        LxmertConfig(num_hidden_layers=12)
+    with pytest.raises(TypeError, match="unknown keyword `model_type`"):
+        LxmertConfig(model_type="bert")
+
+
 def test_overrides_on_loading(tmp_path: Path) -> None:
     LxmertConfig(id2label={0: "no", 1: "yes"}).save_pretrained(tmp_path)
     assert LxmertConfig.from_pretrained(tmp_path, num_labels=3).id2label[2] == "LABEL_2"

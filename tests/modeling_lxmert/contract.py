@@ -99,9 +99,9 @@ class ModelContract:
         types = {"token_type_ids": torch.tensor([[0, 0, 0, 0, 1, 1, 1, 1, 1]] * 3)}  # row 0 never learns
         self.loss(model, make_batch() | make_masks() | types).backward()
         without = {n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()}
-        # a bias of the keys shifts all scores of a row alike, and softmax cancels it
-        without = {name for name in without if not name.endswith("key.bias")}
-        assert without == set(model.parameters_without_gradient())
+        # a bias of the keys shifts all scores of a row alike, and softmax cancels it: its gradient is rounding
+        expected = [name for name in model.parameters_without_gradient() if not name.endswith("key.bias")]
+        assert sorted(name for name in without if not name.endswith("key.bias")) == sorted(expected)
 
     def test_gradient_checkpointing_changes_nothing(self) -> None:
         model, inputs = self.make(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0).train(), make_batch()

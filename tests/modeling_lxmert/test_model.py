@@ -151,6 +151,7 @@ NAN = torch.full((3, 5, 12), float("nan"))
         (bad(visual_feats=torch.zeros(3, 0, 12), visual_pos=torch.zeros(3, 0, 4)), r"visual_feats holds zero regions"),
         (bad(visual_feats=None), r"`visual_feats` is missing"),
         (bad(visual_pos=None), r"`visual_pos` is missing"),
+        (bad(attention_mask=torch.ones(3, 9).tril(-1)), r"attention_mask hides everything of item 0"),
         (bad(visual_attention_mask=torch.ones(3, 4)), r"visual_attention_mask must have the shape \(3, 5\)"),
         (bad(attention_mask=torch.ones(3, 8)), r"attention_mask must have the shape \(3, 9\) of input_ids, got \(3, 8\)"),
         (bad(token_type_ids=torch.zeros(1, 9).long()), r"token_type_ids must have the shape \(3, 9\)"),

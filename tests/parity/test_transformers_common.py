@@ -76,8 +76,8 @@ def load_common_tests() -> tuple[types.ModuleType, types.ModuleType]:
     package = types.ModuleType(PACKAGE)
     package.__path__ = [str(SOURCE / "tests")]
     sys.modules[PACKAGE] = package
-    # The source distribution of 5.23 lacks these three files. The two mixins would test exporting and `generate`, which
-    # LXMERT does not have; the last file holds values to build a configuration from.
+    # The source distribution of 5.23 lacks these three files. The two mixins would add tests of exporting and of
+    # `generate`; the last file holds values to build a configuration from.
     stand_in("exporters.test_export", ExportTesterMixin=type("ExportTesterMixin", (), {}))
     stand_in("generation.test_utils", GenerationTesterMixin=type("GenerationTesterMixin", (), {}))
     stand_in("utils.test_configuration_utils", config_common_kwargs=COMMON_CONFIG_VALUES)
@@ -258,7 +258,9 @@ class LxmertCommonTests(common.ModelTesterMixin):
     ) -> dict[str, Any]:
         inputs = super()._prepare_for_class(inputs_dict, model_class)
         if return_labels and model_class.__name__ == "LxmertForQuestionAnswering":
-            inputs["labels"] = torch.arange(self.model_tester.batch_size, device=torch_device) % 5
+            inputs["labels"] = (
+                torch.arange(self.model_tester.batch_size, device=torch_device) % self.model_tester.num_qa_labels
+            )
         return inputs
 
     def _built(self, model_class: type[transformers.PreTrainedModel], **settings: bool) -> transformers.PreTrainedModel:
@@ -297,6 +299,23 @@ class LxmertCommonTests(common.ModelTesterMixin):
                 assert len(both) == len(outputs) + 2
                 assert list(both)[-len(self.maps) :] == list(self.maps)
             assert not set(self.maps) & set(self._built(model_class)(**inputs))
+
+    def test_cross_attention_starts_from_the_states_that_enter_the_layer(self) -> None:
+        """Neither direction of a cross-attention sees what the other has just made."""
+        tester = self.model_tester
+        for model_class in self.all_model_classes:
+            model = self._built(model_class)
+            with torch.no_grad(), recorded(model.base_model) as (calls, states):
+                model(**self._inputs(model_class))
+            words = states["language_hidden_states"][tester.l_layers - 1 : -1]
+            regions = states["vision_hidden_states"][tester.r_layers - 1 : -1]
+            for field, queries, keys in (
+                ("cross_encoder_attentions", words, regions),
+                ("cross_encoder_vision_attentions", regions, words),
+            ):
+                for call, query, key in zip(calls[field], queries, keys, strict=True):
+                    torch.testing.assert_close(call.queries, query, atol=0, rtol=0)
+                    torch.testing.assert_close(call.keys, key, atol=0, rtol=0)
 
     def test_hidden_states_output(self) -> None:
         """Hidden states are what the layers gave, single-modality layers first; the outputs rest on the last ones."""

@@ -1,0 +1,98 @@
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pytest
+
+from lxmert import Regions
+from lxmert.processing import RegionStore
+
+
+def make(image_id: str | None, regions: int = 2, width: int = 3, labels: bool = False) -> Regions:
+    generator = np.random.default_rng(len(image_id or "") + regions)
+    return Regions(
+        features=generator.normal(size=(regions, width)),
+        boxes=[[0, 0, 5 + i, 6 + i] for i in range(regions)],
+        image_size=(40, 30),
+        image_id=image_id,
+        object_ids=list(range(regions)) if labels else None,
+        attribute_scores=[0.5] * regions if labels else None,
+    )
+
+
+def test_what_goes_in_comes_out(tmp_path: Path) -> None:
+    stored = [make("a"), make("bb", regions=4, labels=True), make("ccc", regions=1)]
+    RegionStore.create(tmp_path / "store", stored, {"extractor": "none"})
+    store = RegionStore(tmp_path / "store")
+    assert list(store) == ["a", "bb", "ccc"]
+    assert store.description == {"extractor": "none"}
+    for expected in stored:
+        got = store[expected.image_id]
+        assert (got.image_id, got.image_size) == (expected.image_id, (40, 30))
+        assert np.array_equal(got.features, expected.features.astype(np.float16).astype(np.float32))
+        assert np.array_equal(got.boxes, expected.boxes)
+    assert store["a"].object_ids is None
+    assert store["bb"].object_ids.tolist() == [0, 1, 2, 3]
+    assert store["bb"].attribute_scores.tolist() == [0.5] * 4
+    assert [len(regions) for regions in store.many(["ccc", "bb", "ccc"])] == [1, 4, 1]
+
+
+def test_datasets_opens_a_store(tmp_path: Path) -> None:
+    RegionStore.create(tmp_path / "store", [make("a")])
+    dataset = datasets.load_from_disk(str(tmp_path / "store"))
+    assert dataset.features["features"] == datasets.Value("binary")
+    assert len(dataset[0]["features"]) == 2 * 3 * 2  # 2 regions x 3 numbers x 2 bytes
+
+
+def test_a_missing_image_is_named(tmp_path: Path) -> None:
+    store = RegionStore.create(tmp_path / "store", [make("a")])
+    with pytest.raises(KeyError, match="Image 'b' is not among the 1 images of the region store"):
+        store["b"]
+    with pytest.raises(KeyError, match="Image 'b'"):
+        store.many(["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("regions", "message"),
+    [
+        ([make(None)], "Regions number 0 has no image_id"),
+        ([make("a"), make("a")], "Regions number 1 repeats the image_id 'a'"),
+        ([replace(make("a"), features=np.full((2, 3), 70000.0))], "features of image 'a' reach 70000, beyond float16"),
+    ],
+)
+def test_a_failed_store_leaves_nothing_behind(regions: list[Regions], message: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=message):
+        RegionStore.create(tmp_path / "store", regions)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
+    RegionStore.create(tmp_path / "store", [make("a")])
+    with pytest.raises(FileExistsError, match="choose another folder or remove it"):
+        RegionStore.create(tmp_path / "store", [make("b")])
+    with pytest.raises(FileNotFoundError, match="is no region store"):
+        RegionStore(tmp_path)
+
+
+def anonymous_megabytes() -> float:
+    """Memory that is the process's own; pages of mapped files can be dropped and do not count."""
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("RssAnon")) / 1024
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="reads memory figures from Linux's /proc")
+def test_reading_rows_does_not_load_the_store(tmp_path: Path) -> None:
+    count, features = 1500, np.zeros((36, 2048), dtype=np.float32)  # 211 MB in float16
+
+    def images() -> Iterator[Regions]:
+        for i in range(count):
+            yield Regions(features + i % 7, [[0, 0, 9, 9]] * 36, (9, 9), image_id=str(i))
+
+    store = RegionStore.create(tmp_path / "store", images())
+    before = anonymous_megabytes()
+    for i in range(0, count, 3):
+        assert store[str(i)].features[5, 5] == i % 7
+    assert anonymous_megabytes() - before < 40

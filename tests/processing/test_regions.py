@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lxmert import Regions
+
+BOXES = [[0, 0, 40, 30], [10, 5, 20, 25]]
+
+
+def make(**changes: object) -> Regions:
+    return Regions(**({"features": np.ones((2, 3)), "boxes": BOXES, "image_size": (30, 40)} | changes))
+
+
+def test_arrays_tensors_and_lists_are_taken() -> None:
+    for features in (np.ones((2, 3)), torch.ones(2, 3, dtype=torch.bfloat16, requires_grad=True), [[1, 1, 1]] * 2):
+        regions = make(features=features, object_ids=torch.tensor([4, 7]), object_scores=[0.5, 0.25])
+        assert regions.features.dtype == regions.boxes.dtype == regions.object_scores.dtype == np.float32
+        assert regions.object_ids.tolist() == [4, 7]
+        assert regions.features.tolist() == [[1, 1, 1], [1, 1, 1]]
+        assert len(regions) == 2
+
+
+def test_boxes_are_divided_by_width_and_height() -> None:
+    expected = [[0, 0, 1, 1], [0.25, 5 / 30, 0.5, 25 / 30]]
+    np.testing.assert_allclose(make().normalized_boxes, expected, rtol=1e-6)
+
+
+def test_rounding_beyond_the_border_is_pulled_back() -> None:
+    boxes = make(boxes=[[-0.0005, 0, 40.003, 30.0], [0, 0, 20, 30]]).boxes
+    assert boxes.tolist() == [[0, 0, 40, 30], [0, 0, 20, 30]]
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"features": np.ones(3)}, ValueError, r"features must be an array of rank 2, got the shape \(3,\)"),
+        ({"features": "abc"}, TypeError, r"features must be an array of numbers of rank 2"),
+        ({"features": np.full((2, 3), np.nan)}, ValueError, r"features holds NaN or infinite values"),
+        ({"features": np.ones((0, 3)), "boxes": np.ones((0, 4))}, ValueError, r"features holds zero regions"),
+        ({"features": np.ones((3, 3))}, ValueError, r"boxes must have the shape \(3, 4\), .* got \(2, 4\)"),
+        ({"boxes": [[0, 0, 1], [0, 0, 1]]}, ValueError, r"boxes must have the shape \(2, 4\), .* got \(2, 3\)"),
+        ({"boxes": [[0, 0, 41, 30], BOXES[1]]}, ValueError, r"inside the image of 30 x 40 pixels.*row 0 is \[0.0, 0.0, 41"),
+        ({"boxes": [BOXES[0], [-2, 0, 4, 3]]}, ValueError, r"inside the image .*row 1 is \[-2.0"),
+        ({"boxes": [BOXES[0], [20, 5, 10, 25]]}, ValueError, r"x1 <= x2 and y1 <= y2, but row 1 .* width, height"),
+        ({"boxes": [[0, 0, 1, 1], [0.2, 0.1, 0.5, 0.5]]}, ValueError, r"boxes must be in pixels, but all lie in \[0, 1\]"),
+        ({"boxes": [[0, 0, np.inf, 1], BOXES[1]]}, ValueError, r"boxes holds NaN or infinite"),
+        ({"image_size": (0, 40)}, ValueError, r"image_size must be at least one pixel each way, got 0 x 40"),
+        ({"image_size": 30}, TypeError, r"image_size must be \(height, width\) in pixels, got 30"),
+        ({"object_ids": [1]}, ValueError, r"object_ids has 1 entries for 2 regions"),
+        ({"attribute_scores": [0.1, np.nan]}, ValueError, r"attribute_scores holds NaN"),
+    ],
+)
+def test_bad_regions_are_refused(changes: dict, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        make(**changes)
+
+
+def test_a_one_pixel_image_is_an_image() -> None:
+    assert make(features=[[1.0]], boxes=[[0, 0, 1, 1]], image_size=(1, 1)).normalized_boxes.tolist() == [[0, 0, 1, 1]]
+
+
+@given(
+    height=st.integers(3, 2000),
+    width=st.integers(3, 2000),
+    corners=st.lists(st.tuples(*[st.floats(0, 1, width=32)] * 4), min_size=1, max_size=5),
+)
+def test_normalized_boxes_lie_in_the_unit_square(height: int, width: int, corners: list[tuple]) -> None:
+    unit = np.sort(np.array(corners, dtype=np.float32).reshape(-1, 2, 2), axis=1).reshape(-1, 4)
+    boxes = np.concatenate([unit * [width, height, width, height], [[0, 0, width, height]]])
+    regions = Regions(features=np.zeros((len(boxes), 1)), boxes=boxes, image_size=(height, width))
+    normalized = regions.normalized_boxes
+    assert (normalized >= 0).all()
+    assert (normalized <= 1).all()
+    np.testing.assert_allclose(normalized[:-1], unit, atol=1e-5)

@@ -1,0 +1,43 @@
+import pytest
+import torch
+from tests.training.conftest import ColourTask
+
+from lxmert.training import AnswerCollator, QuestionExample
+
+
+def test_a_batch_holds_what_the_examples_say(colour_task: ColourTask) -> None:
+    collate = AnswerCollator(colour_task.processor, colour_task.store, colour_task.label2id)
+    examples = [colour_task.examples[i] for i in (0, 3, 2)]
+    batch = collate(examples)
+    assert batch["labels"].tolist() == [colour_task.label2id[example.answer] for example in examples]
+    decoded = colour_task.processor.tokenizer.batch_decode(batch["input_ids"], skip_special_tokens=True)
+    assert [text.replace(" ?", "?") for text in decoded] == [example.question for example in examples]
+    for i, example in enumerate(examples):
+        expected = torch.from_numpy(colour_task.store[example.image_id].features)
+        assert torch.equal(batch["visual_feats"][i], expected)
+
+
+def test_withholding_the_image_leaves_nothing_of_it(colour_task: ColourTask) -> None:
+    collate = AnswerCollator(colour_task.processor, colour_task.store, colour_task.label2id, withhold="image")
+    one, other = collate(colour_task.examples[:1]), collate(colour_task.examples[2:3])
+    for name in ("visual_feats", "visual_pos", "visual_attention_mask"):
+        assert torch.equal(one[name], other[name])
+    assert one["visual_feats"].abs().sum() == 0
+    assert one["visual_pos"].tolist() == [[[0, 0, 1, 1]]]
+    assert one["labels"].tolist() != other["labels"].tolist()
+
+
+def test_withholding_the_question_leaves_cls_and_sep(colour_task: ColourTask) -> None:
+    collate = AnswerCollator(colour_task.processor, colour_task.store, colour_task.label2id, withhold="question")
+    batch = collate(colour_task.examples[:2])
+    assert batch["input_ids"].tolist() == [[2, 3], [2, 3]]
+    assert batch["attention_mask"].tolist() == [[1, 1], [1, 1]]
+    assert colour_task.model()(**batch).logits.shape == (2, 5)
+
+
+def test_bad_examples_are_named(colour_task: ColourTask) -> None:
+    collate = AnswerCollator(colour_task.processor, colour_task.store, colour_task.label2id)
+    with pytest.raises(ValueError, match=r"The answer 'green' to 'what\?' \(image image 0\) is not among the model's 5"):
+        collate([QuestionExample("image 0", "what?", "green")])
+    with pytest.raises(KeyError, match="Image 'gone' is not among the 24 images"):
+        collate([QuestionExample("gone", "is it red?", "yes")])
