@@ -26,8 +26,10 @@ processor = AutoProcessor.from_pretrained(arguments.output / "model")
 
 data = read_easy_vqa()
 random.seed(arguments.seed)
-by_answer = {example.answer: example for example in random.sample(data.test, len(data.test))}
-examples = random.sample(list(by_answer.values()), 8)  # eight questions with eight different answers
+shuffled = random.sample(data.test, len(data.test))
+yes_or_no = {example.question: example for example in shuffled if example.answer in ("yes", "no")}
+others = {example.answer: example for example in shuffled if example.answer not in ("yes", "no")}
+examples = [*list(yes_or_no.values())[:4], *list(others.values())[:4]]
 answered = answer_questions(
     model,
     processor,
