@@ -32,9 +32,8 @@ format: $(VENV)/development ## rewrite the code in the project's format
 	$(BIN)/ruff format .
 
 common-tests: $(VENV)/development ## transformers' own model tests, from its source distribution, on our classes
-	sh tests/parity/fetch_transformers_source.sh $(BIN)/python build/transformers-source
-	$(INSTALL) parameterized
-	TRANSFORMERS_SOURCE=build/transformers-source $(BIN)/pytest tests/parity/test_transformers_common.py
+	TRANSFORMERS_SOURCE=$$(sh tests/parity/fetch_transformers_source.sh $(BIN)/python) \
+		$(BIN)/pytest tests/parity/test_transformers_common.py
 
 # mypy reads folders, not installed mappings: links give it the tree that an installed package has.
 types:

@@ -130,7 +130,8 @@ class LxmertConfig(PreTrainedConfig):
                 f"num_labels ({num_labels}) and num_qa_labels ({self.num_qa_labels}) name the same number: give one."
             )
         wanted = self.num_qa_labels if self.num_qa_labels is not None else num_labels
-        answers = _explicit_answers(self.id2label, self.label2id)
+        labels: tuple[Any, Any] = (self.id2label, self.label2id)
+        answers = _explicit_answers(*labels)
         if answers is None:
             self.num_qa_labels = DEFAULT_NUM_QA_LABELS if wanted is None else wanted
             answers = [f"LABEL_{i}" for i in range(self.num_qa_labels)]
@@ -151,7 +152,8 @@ class LxmertConfig(PreTrainedConfig):
     @num_labels.setter
     def num_labels(self, num_labels: int) -> None:
         if num_labels != self.num_qa_labels:
-            self.num_qa_labels, self.id2label, self.label2id = num_labels, None, None
+            self.num_qa_labels = num_labels
+            self.id2label = self.label2id = None  # type: ignore[assignment]
             self._resolve_labels(None)
 
     def validate_architecture(self) -> None:
@@ -175,7 +177,9 @@ class LxmertConfig(PreTrainedConfig):
                 f"({self.num_attention_heads}): every head takes an equal share."
             )
         if self.hidden_act not in ACT2FN:
-            raise ValueError(f"hidden_act {self.hidden_act!r} is unknown; transformers has {', '.join(sorted(ACT2FN))}.")
+            raise ValueError(
+                f"hidden_act {self.hidden_act!r} is unknown; transformers has {', '.join(sorted(ACT2FN))}."
+            )
         super().validate_architecture()
 
     @classmethod
@@ -188,7 +192,7 @@ class LxmertConfig(PreTrainedConfig):
         Raises:
             ValueError, TypeError: as the constructor does.
         """
-        known = {field.name for field in fields(cls)} | BASE_KEYWORDS | {"num_labels"}  # type: ignore[arg-type]
+        known = {field.name for field in fields(cls)} | BASE_KEYWORDS | {"num_labels"}
         # An old file's generation settings (max_length, ...) belong to no LXMERT; keeping them would bar saving.
         dropped = GenerationConfig._get_default_generation_params().keys() | {"num_hidden_layers", "model_type"}
         values = {name: value for name, value in config_dict.items() if name in known}
@@ -205,7 +209,9 @@ class LxmertConfig(PreTrainedConfig):
         for name, value in unknown.items():
             setattr(config, name, value)
         if surprising := sorted(unknown.keys() - FILE_KEYWORDS):
-            logger.warning("Fields of the configuration that LXMERT does not know were kept: %s.", ", ".join(surprising))
+            logger.warning(
+                "Fields of the configuration that LXMERT does not know were kept: %s.", ", ".join(surprising)
+            )
         return result
 
     @classmethod

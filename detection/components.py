@@ -20,7 +20,8 @@ class ComponentRegionExtractor(RegionExtractor):
 
     The most frequent colour along the border is the background. Anti-aliasing mixes colours along edges: pixels
     within `colour_tolerance` of a shape's colour belong to it, and what is left in mixed colours is smaller than
-    `minimum_area` or thinner than `minimum_thickness`. A region's features are its crop, resized and standardised; where it was, its box tells.
+    `minimum_area` or thinner than `minimum_thickness`. A region's features are its crop, resized and standardised;
+    where it was, its box tells.
 
     Args:
         crop_size: side of the resized crops in pixels; features have 3 * crop_size ** 2 numbers.
@@ -96,9 +97,7 @@ class ComponentRegionExtractor(RegionExtractor):
 
     def _extract(self, image: Image.Image) -> Regions:
         width, height = image.size
-        boxes = find_components(
-            np.asarray(image), self.colour_tolerance, self.minimum_area, self.minimum_thickness
-        )
+        boxes = find_components(np.asarray(image), self.colour_tolerance, self.minimum_area, self.minimum_thickness)
         boxes = [*boxes[: self.maximum_regions - 1], (0, 0, width, height)]
         crops = [
             (
@@ -110,7 +109,7 @@ class ComponentRegionExtractor(RegionExtractor):
             for x1, y1, x2, y2 in boxes
         ]
         features = crop_features(image, crops, self.crop_size, self.mean, self.standard_deviation)
-        return Regions(features=features, boxes=boxes, image_size=(height, width))
+        return Regions(features=features, boxes=np.array(boxes), image_size=(height, width))
 
 
 def find_components(

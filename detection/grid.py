@@ -63,7 +63,9 @@ class GridRegionExtractor(RegionExtractor):
             backbone = _load_backbone(backbone)
         elif backbone is not None and image_processor is None:
             raise ValueError("backbone needs its image_processor: pass it too, or give the backbone by name.")
-        self.backbone = None if backbone is None else backbone.eval()
+        self.backbone: Any = backbone
+        if self.backbone is not None:
+            self.backbone.eval()
         self.image_processor = image_processor
 
     @property

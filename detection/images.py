@@ -23,7 +23,8 @@ def load_image(image: Any) -> Image.Image:
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (3, 4)):
             raise ValueError(
-                f"An image array must be uint8 of shape (H, W), (H, W, 3) or (H, W, 4), got {image.dtype} {image.shape}."
+                "An image array must be uint8 of shape (H, W), (H, W, 3) or (H, W, 4), "
+                f"got {image.dtype} {image.shape}."
             )
         if 0 in image.shape:
             raise ValueError(f"An image array must hold pixels, got the shape {image.shape}.")

@@ -23,9 +23,7 @@ def answer_accuracy(predictions: Sequence[Hashable], references: Sequence[Hashab
     return sum(p == r for p, r in zip(predictions, references, strict=True)) / len(references)
 
 
-def majority_per_question_accuracy(
-    training: Sequence[tuple[str, str]], testing: Sequence[tuple[str, str]]
-) -> float:
+def majority_per_question_accuracy(training: Sequence[tuple[str, str]], testing: Sequence[tuple[str, str]]) -> float:
     """Accuracy of answering each question text with its most frequent training answer, without any image.
 
     A question text that training has not seen gets the most frequent answer of all.

@@ -48,9 +48,18 @@ clock = time.perf_counter()
 tokenizer = train_wordpiece_tokenizer([example.question for example in data.training], model_max_length=20)
 processor = LxmertProcessor(tokenizer, extractor)
 config = LxmertConfig(
-    **{"vocab_size": len(tokenizer), "hidden_size": 128, "num_attention_heads": 4, "intermediate_size": 256},
-    **{"l_layers": 2, "r_layers": 2, "x_layers": 2, "hidden_dropout_prob": 0, "attention_probs_dropout_prob": 0},
-    **{"visual_feat_dim": extractor.feature_dim, "max_position_embeddings": 20, "id2label": dict(enumerate(data.answers))},
+    vocab_size=len(tokenizer),
+    hidden_size=128,
+    num_attention_heads=4,
+    intermediate_size=256,
+    l_layers=2,
+    r_layers=2,
+    x_layers=2,
+    hidden_dropout_prob=0,
+    attention_probs_dropout_prob=0,
+    visual_feat_dim=extractor.feature_dim,
+    max_position_embeddings=20,
+    id2label=dict(enumerate(data.answers)),
 )
 model = LxmertForQuestionAnswering(config)
 print(f"Model of {model.num_parameters():,} parameters, {len(data.training):,} training questions")

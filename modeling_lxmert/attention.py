@@ -5,7 +5,7 @@ Section 2.2 of the paper ("Background: Attention Layers") and its figure 1 (boxe
 
 import copy
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -49,7 +49,7 @@ def attention_masks(
     padded = attention_mask is not None or visual_attention_mask is not None
     cross_implementation = "sdpa" if padded and "flash" in implementation else implementation
 
-    def mask(queries: torch.Tensor | None, keys: torch.Tensor | None, key_mask: torch.Tensor | None, kind: str):
+    def mask(queries: torch.Tensor | None, keys: torch.Tensor | None, key_mask: torch.Tensor | None, kind: str) -> Any:
         if queries is None or keys is None or key_mask is None:
             return None
         return create_bidirectional_mask(

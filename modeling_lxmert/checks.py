@@ -136,9 +136,7 @@ def check_answer_labels(labels: torch.Tensor, batch: int, num_answers: int) -> N
         return
     if labels.is_floating_point():
         if not ((labels >= 0) & (labels <= 1)).all():
-            raise ValueError(
-                f"labels must be scores in [0, 1], got {labels.min().item():g}..{labels.max().item():g}."
-            )
+            raise ValueError(f"labels must be scores in [0, 1], got {labels.min().item():g}..{labels.max().item():g}.")
     else:
         wrong = labels[((labels < 0) & (labels != IGNORED[0]) & (labels != IGNORED[1])) | (labels >= num_answers)]
         if wrong.numel():

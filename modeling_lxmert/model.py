@@ -236,13 +236,13 @@ class LxmertModel(LxmertPreTrainedModel):
         chosen = self.config._attn_implementation
         if not output_attentions or chosen in (None, "eager"):
             return None
-        logger.warning_once(f"Attention maps do not come out of {chosen!r} attention: calls that ask for them run eager.")
+        logger.warning_once(
+            f"Attention maps do not come out of {chosen!r} attention: calls that ask for them run eager."
+        )
         return "eager"
 
 
-def _as_batch(
-    states: torch.Tensor, mask: torch.Tensor | None, batch: int
-) -> tuple[torch.Tensor, torch.Tensor | None]:
+def _as_batch(states: torch.Tensor, mask: torch.Tensor | None, batch: int) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Repeat states (1, N, H) and their mask (1, N) for a batch, without copying; others are left as they are."""
     if states.shape[0] == 1 and batch > 1:
         states = states.expand(batch, -1, -1)
@@ -262,7 +262,7 @@ def _hidden_states(
 
 def _attention_maps(
     language: EncoderStates | None, vision: EncoderStates | None, cross: list[CrossModalityLayerOutput]
-) -> dict[str, tuple[torch.Tensor | None, ...] | None]:
+) -> dict[str, Any]:
     return {
         "language_attentions": tuple(language.attentions) if language else None,
         "vision_attentions": tuple(vision.attentions) if vision else None,

@@ -44,7 +44,9 @@ class LxmertModelOutput(ModelOutput):
 
     def states_and_maps(self) -> dict[str, Tensors | None]:
         """The hidden states and attention maps by field name, for the output of a head."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__ if name.endswith(("states", "tentions"))}
+        return {
+            name: getattr(self, name) for name in self.__dataclass_fields__ if name.endswith(("states", "tentions"))
+        }
 
 
 @dataclass

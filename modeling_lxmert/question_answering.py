@@ -24,17 +24,20 @@ class LxmertForQuestionAnswering(LxmertPreTrainedModel):
     def __init__(self, config: LxmertConfig):
         super().__init__(config)
         self.lxmert = LxmertModel(config)
-        self.answer_head = LxmertVisualAnswerHead(config, config.num_qa_labels)
+        self.answer_head = LxmertVisualAnswerHead(config, self.num_qa_labels)
         self.post_init()
 
     @property
     def num_qa_labels(self) -> int:
         """Number of answers."""
+        assert self.config.num_qa_labels is not None  # resolved on construction
         return self.config.num_qa_labels
 
     def get_qa_logit_layer(self) -> nn.Linear:
         """The layer whose rows are the answers."""
-        return self.answer_head.logit_fc[-1]
+        layer = self.answer_head.logit_fc[-1]
+        assert isinstance(layer, nn.Linear)
+        return layer
 
     def resize_num_qa_labels(self, num_labels: int | None) -> nn.Linear:
         """Add answers at the end (freshly initialised, named `LABEL_i`) or remove them from the end.
@@ -64,7 +67,7 @@ class LxmertForQuestionAnswering(LxmertPreTrainedModel):
     def parameters_without_gradient(self) -> list[str]:
         """The vision branch behind the last cross-attention: the answer is read from [CLS] and never sees it."""
         last = f"lxmert.encoder.x_layers.{self.config.x_layers - 1}."
-        dead = ("visn_self_att", "visn_inter", "visn_output")
+        dead: tuple[str, ...] = ("visn_self_att", "visn_inter", "visn_output")
         if not self.config.x_layers:  # without cross-modality layers, no region reaches the answer
             last, dead = "lxmert.encoder.", ("visn_fc", "r_layers")
         return [name for name, _ in self.named_parameters() if name.startswith(tuple(last + part for part in dead))]

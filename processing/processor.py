@@ -53,7 +53,7 @@ class LxmertProcessor(ProcessorMixin):
             "region_extractor": None if extractor is None else extractor.to_dict(),
         }
 
-    def __call__(  # type: ignore[override]
+    def __call__(
         self,
         text: str | Sequence[str] | None = None,
         regions: Regions | Sequence[Regions] | None = None,

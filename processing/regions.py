@@ -95,7 +95,7 @@ def _as_array(name: str, value: Any, dtype: type, rank: int) -> np.ndarray:
         value = value.detach().cpu()
         value = value.float() if value.is_floating_point() else value
     try:
-        array = np.asarray(value, dtype=dtype)
+        array: np.ndarray = np.asarray(value, dtype=dtype)
     except (TypeError, ValueError) as error:
         raise TypeError(f"{name} must be an array of numbers of rank {rank}: {error}") from error
     if array.ndim != rank:

@@ -47,7 +47,9 @@ def small_model(small_config: Callable[..., LxmertConfig]) -> LxmertForQuestionA
     return LxmertForQuestionAnswering(small_config()).eval()
 
 
-def make_batch(words: int = 9, regions: int = 5, batch: int = 3, seed: int = 0, **sizes: int) -> dict[str, torch.Tensor]:
+def make_batch(
+    words: int = 9, regions: int = 5, batch: int = 3, seed: int = 0, **sizes: int
+) -> dict[str, torch.Tensor]:
     """Random inputs of the small models' sizes without masks."""
     generator = torch.Generator().manual_seed(seed)
     width, vocabulary = sizes.get("visual_feat_dim", 12), sizes.get("vocab_size", 60)

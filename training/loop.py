@@ -217,4 +217,3 @@ def _without_progress_bars() -> Iterator[None]:
 def _freeze(model: torch.nn.Module, names: list[str]) -> None:
     for name in names:
         model.get_parameter(name).requires_grad_(False)
-

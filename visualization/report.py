@@ -68,13 +68,14 @@ def _draw_image(axis: Axes, item: AnsweredQuestion) -> None:
         axis.add_patch(
             Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=colour, linewidth=1.5 + 2.5 * weight)
         )
+        whole = (x2 - x1) * (y2 - y1) >= 0.98 * width * height
         axis.text(
             x1 + 0.01 * width,
-            y1 + 0.01 * height,
+            (y2 - 0.01 * height) if whole else (y1 + 0.01 * height),  # apart from a region in the upper left corner
             f"{weight:.2f}",
             fontsize=7,
             color="white" if weight < 0.6 else "black",
-            verticalalignment="top",
+            verticalalignment="bottom" if whole else "top",
             bbox={"facecolor": colour, "edgecolor": "none", "pad": 1.0},
         )
     axis.set_xlim(-0.02 * width, 1.02 * width)
@@ -91,7 +92,9 @@ def _draw_bars(axis: Axes, item: AnsweredQuestion) -> None:
     ]
     axis.barh(range(len(names)), values, color=colours, height=0.65)
     for i, value in enumerate(values):
-        axis.text(min(value, 0.86) + 0.01, i, f"{value:.1%}", va="center", fontsize=8, color="black")
+        inside = value > 0.5
+        x, side, colour = (value - 0.01, "right", "white") if inside else (value + 0.01, "left", "black")
+        axis.text(x, i, f"{value:.1%}", va="center", ha=side, fontsize=8, color=colour)
     axis.set_yticks(range(len(names)), names, fontsize=9)
     axis.invert_yaxis()
     axis.set_xlim(0, 1)

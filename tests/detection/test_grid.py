@@ -26,7 +26,9 @@ def test_images_smaller_than_the_grid() -> None:
 
 def resnet() -> ResNetBackbone:
     torch.manual_seed(0)
-    config = ResNetConfig(embedding_size=4, hidden_sizes=[4, 6], depths=[1, 1], layer_type="basic", out_features=["stage2"])
+    config = ResNetConfig(
+        embedding_size=4, hidden_sizes=[4, 6], depths=[1, 1], layer_type="basic", out_features=["stage2"]
+    )
     return ResNetBackbone(config).eval()
 
 
@@ -50,8 +52,13 @@ def test_backbone_features_are_means_over_cells() -> None:
 
 def test_a_transformer_as_backbone() -> None:
     config = Dinov2Config(
-        **{"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 28, "patch_size": 7},
-        **{"out_features": ["stage1"], "reshape_hidden_states": True},
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        image_size=28,
+        patch_size=7,
+        out_features=["stage1"],
+        reshape_hidden_states=True,
     )
     extractor = GridRegionExtractor(2, 2, backbone=Dinov2Backbone(config), image_processor=image_processor())
     assert extractor(Image.new("RGB", (28, 28)))[0].features.shape == (5, 16)

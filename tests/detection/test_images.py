@@ -10,7 +10,14 @@ from lxmert.detection.images import load_image
 def test_every_kind_of_picture_becomes_rgb(tmp_path: Path) -> None:
     red = Image.new("RGB", (3, 2), (255, 0, 0))
     red.save(tmp_path / "red.png")
-    pictures = [red, np.asarray(red), tmp_path / "red.png", str(tmp_path / "red.png"), red.convert("P"), red.convert("CMYK")]
+    pictures = [
+        red,
+        np.asarray(red),
+        tmp_path / "red.png",
+        str(tmp_path / "red.png"),
+        red.convert("P"),
+        red.convert("CMYK"),
+    ]
     for picture in pictures:
         loaded = load_image(picture)
         assert (loaded.mode, loaded.size) == ("RGB", (3, 2))

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.conftest import SMALL, make_batch, make_masks
 
 from lxmert import LxmertConfig
 from lxmert.modeling_lxmert import LxmertPreTrainedModel
+from tests.conftest import SMALL, make_batch, make_masks
 
 
 class ModelContract:

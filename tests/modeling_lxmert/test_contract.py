@@ -1,7 +1,7 @@
 import torch
-from tests.modeling_lxmert.contract import ModelContract
 
 from lxmert import LxmertForQuestionAnswering, LxmertModel
+from tests.modeling_lxmert.contract import ModelContract
 
 
 class TestLxmertModel(ModelContract):

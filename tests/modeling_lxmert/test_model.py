@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from tests.conftest import make_batch, make_masks
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from lxmert import LxmertConfig, LxmertForQuestionAnswering, LxmertModel
+from tests.conftest import make_batch, make_masks
 
 MAP_SHAPES = {  # of 4 heads, 9 words, 5 regions
     "language_attentions": (3, 4, 9, 9),
@@ -141,9 +141,15 @@ NAN = torch.full((3, 5, 12), float("nan"))
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
-        (bad(visual_feats=torch.zeros(3, 12)), r"visual_feats must have the shape \(batch, regions, 12\), got \(3, 12\)"),
+        (
+            bad(visual_feats=torch.zeros(3, 12)),
+            r"visual_feats must have the shape \(batch, regions, 12\), got \(3, 12\)",
+        ),
         (bad(visual_feats=torch.zeros(3, 5, 11)), r"visual_feats must have the shape .*, got \(3, 5, 11\)"),
-        (bad(visual_pos=torch.zeros(3, 5, 5)), r"visual_pos must have the shape \(batch, regions, 4\), got \(3, 5, 5\)"),
+        (
+            bad(visual_pos=torch.zeros(3, 5, 5)),
+            r"visual_pos must have the shape \(batch, regions, 4\), got \(3, 5, 5\)",
+        ),
         (bad(visual_pos=torch.zeros(3, 4, 4)), r"visual_feats has 5 regions .* visual_pos has 4 regions"),
         (bad(visual_pos=torch.full((3, 5, 4), 40.0)), r"visual_pos must hold boxes divided by .*, got 40..40"),
         (bad(visual_pos=torch.full((3, 5, 4), -0.1)), r"visual_pos must hold boxes divided by .*, got -0.1..-0.1"),
@@ -153,11 +159,17 @@ NAN = torch.full((3, 5, 12), float("nan"))
         (bad(visual_pos=None), r"`visual_pos` is missing"),
         (bad(attention_mask=torch.ones(3, 9).tril(-1)), r"attention_mask hides everything of item 0"),
         (bad(visual_attention_mask=torch.ones(3, 4)), r"visual_attention_mask must have the shape \(3, 5\)"),
-        (bad(attention_mask=torch.ones(3, 8)), r"attention_mask must have the shape \(3, 9\) of input_ids, got \(3, 8\)"),
+        (
+            bad(attention_mask=torch.ones(3, 8)),
+            r"attention_mask must have the shape \(3, 9\) of input_ids, got \(3, 8\)",
+        ),
         (bad(token_type_ids=torch.zeros(1, 9).long()), r"token_type_ids must have the shape \(3, 9\)"),
         (bad(input_ids=torch.ones(9).long()), r"input_ids must have the shape \(batch, tokens\), got \(9,\)"),
         (bad(input_ids=torch.ones(3, 0).long()), r"input_ids holds no token"),
-        (bad(input_ids=torch.ones(3, 17).long()), r"input_ids has 17 tokens but the model has 16 positions.*truncation"),
+        (
+            bad(input_ids=torch.ones(3, 17).long()),
+            r"input_ids has 17 tokens but the model has 16 positions.*truncation",
+        ),
         (bad(input_ids=torch.full((3, 9), 60)), r"input_ids must lie in 0..59, got 60..60: is this the tokenizer"),
         (bad(input_ids=None), r"Give either input_ids or inputs_embeds, got neither"),
         (bad(inputs_embeds=torch.zeros(3, 9, 32)), r"Give either input_ids or inputs_embeds, got both"),

@@ -3,7 +3,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.conftest import make_batch
 from torch import nn
 from transformers import (
     AutoModel,
@@ -15,6 +14,7 @@ from transformers import (
 
 from lxmert import LxmertConfig, LxmertForQuestionAnswering, LxmertModel
 from lxmert.training import Task, TrainingSettings, train
+from tests.conftest import make_batch
 
 
 def test_hard_and_soft_labels_give_their_losses(small_model: LxmertForQuestionAnswering) -> None:
@@ -89,7 +89,8 @@ def test_the_parameters_that_cannot_learn_are_named(small_model: LxmertForQuesti
 def test_trainer_trains_as_our_loop_does(small_model: LxmertForQuestionAnswering, tmp_path: Path) -> None:
     """Same examples, order, optimiser and schedule: the same weights to float precision."""
     examples = [
-        {name: tensor[0] for name, tensor in make_batch(batch=1, seed=seed).items()} | {"labels": torch.tensor(seed % 7)}
+        {name: tensor[0] for name, tensor in make_batch(batch=1, seed=seed).items()}
+        | {"labels": torch.tensor(seed % 7)}
         for seed in range(16)
     ]
     ours = LxmertForQuestionAnswering(small_model.config)
@@ -102,10 +103,19 @@ def test_trainer_trains_as_our_loop_does(small_model: LxmertForQuestionAnswering
     trainer = Trainer(
         small_model,
         TrainingArguments(
-            **{"output_dir": str(tmp_path / "trainer"), "per_device_train_batch_size": 16, "num_train_epochs": 12},
-            **{"learning_rate": 1e-3, "weight_decay": 0.01, "max_grad_norm": 5.0, "lr_scheduler_type": "linear"},
-            **{"optim": "adamw_torch_fused", "report_to": "none", "use_cpu": True, "disable_tqdm": True},
-            **{"save_strategy": "no", "logging_strategy": "no"},
+            output_dir=str(tmp_path / "trainer"),
+            per_device_train_batch_size=16,
+            num_train_epochs=12,
+            learning_rate=1e-3,
+            weight_decay=0.01,
+            max_grad_norm=5.0,
+            lr_scheduler_type="linear",
+            optim="adamw_torch_fused",
+            report_to="none",
+            use_cpu=True,
+            disable_tqdm=True,
+            save_strategy="no",
+            logging_strategy="no",
         ),
         train_dataset=examples,
     )

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.parity.golden import golden_array, golden_state_dict
 
 from lxmert import LxmertConfig, LxmertForQuestionAnswering, LxmertModel
+from tests.parity.golden import golden_array, golden_state_dict
 
 MAPS = {
     "language": "language_attentions",

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
-from tests.conftest import SMALL, make_batch, make_masks
 
 from lxmert import LxmertConfig, LxmertForQuestionAnswering, LxmertModel
+from tests.conftest import SMALL, make_batch, make_masks
 
 CONFIGS = {
     "small": {},
@@ -59,7 +59,9 @@ def test_outputs_and_gradients(config: str, masks: str, implementation: str) -> 
         if expected is None:
             assert parameter.grad is None, name
         else:
-            torch.testing.assert_close(parameter.grad, expected, atol=1e-4, rtol=1e-5, msg=lambda m, n=name: f"{n}: {m}")
+            torch.testing.assert_close(
+                parameter.grad, expected, atol=1e-4, rtol=1e-5, msg=lambda m, n=name: f"{n}: {m}"
+            )
 
 
 @pytest.mark.parametrize("implementation", ["eager", "sdpa"])
@@ -103,10 +105,17 @@ def test_an_old_checkpoint_loads_and_keeps_its_values(tmp_path: Path, caplog: py
     _, theirs = pair("LxmertForQuestionAnswering", num_qa_labels=3129)
     theirs.save_pretrained(tmp_path)
     values = {
-        **{"model_type": "lxmert", "architectures": ["LxmertForQuestionAnswering"], **SMALL, "num_qa_labels": 3129},
-        **{"id2label": {"0": "LABEL_0", "1": "LABEL_1"}, "label2id": {"LABEL_0": 0, "LABEL_1": 1}},
-        **{"visual_loss_normalizer": 6.67, "finetuning_task": None, "mode": "lxr", "output_past": True},
-        **{"num_hidden_layers": {"vision": 2, "cross_encoder": 2, "language": 2}},
+        "model_type": "lxmert",
+        "architectures": ["LxmertForQuestionAnswering"],
+        **SMALL,
+        "num_qa_labels": 3129,
+        "id2label": {"0": "LABEL_0", "1": "LABEL_1"},
+        "label2id": {"LABEL_0": 0, "LABEL_1": 1},
+        "visual_loss_normalizer": 6.67,
+        "finetuning_task": None,
+        "mode": "lxr",
+        "output_past": True,
+        "num_hidden_layers": {"vision": 2, "cross_encoder": 2, "language": 2},
     }
     (tmp_path / "config.json").write_text(json.dumps(values))
     with caplog.at_level("WARNING", logger="lxmert"):

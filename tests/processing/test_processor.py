@@ -52,7 +52,9 @@ def test_pictures_become_regions(processor: LxmertProcessor, drawing: Image.Imag
 
 def test_long_questions_are_cut_only_on_demand(processor: LxmertProcessor) -> None:
     long = "is there a circle in the image? " * 3
-    with pytest.raises(ValueError, match=r"text has a question of 26 tokens as number 1, the limit is 16.*truncation=True"):
+    with pytest.raises(
+        ValueError, match=r"text has a question of 26 tokens as number 1, the limit is 16.*truncation=True"
+    ):
         processor(text=[QUESTION, long], regions=ONE)
     assert processor(text=long, regions=ONE, truncation=True)["input_ids"].shape == (1, 16)
     assert processor(text=long, regions=ONE, max_length=40)["input_ids"].shape == (1, 26)
@@ -94,11 +96,10 @@ def test_images_need_an_extractor(processor: LxmertProcessor, drawing: Image.Ima
 
 
 @pytest.mark.parametrize(
-    "extractor", [None, ComponentRegionExtractor(crop_size=3, mean=(0.1, 0.2, 0.3)), GridRegionExtractor(rows=2, columns=3)]
+    "extractor",
+    [None, ComponentRegionExtractor(crop_size=3, mean=(0.1, 0.2, 0.3)), GridRegionExtractor(rows=2, columns=3)],
 )
-def test_save_and_load(
-    processor: LxmertProcessor, extractor: object, drawing: Image.Image, tmp_path: Path
-) -> None:
+def test_save_and_load(processor: LxmertProcessor, extractor: object, drawing: Image.Image, tmp_path: Path) -> None:
     saved = LxmertProcessor(processor.tokenizer, extractor)
     saved.save_pretrained(tmp_path)
     shutil.copytree(tmp_path, tmp_path / "moved")  # a checkpoint may be used elsewhere
@@ -114,5 +115,7 @@ def test_save_and_load(
 
 
 def test_an_unknown_extractor_is_named(processor: LxmertProcessor) -> None:
-    with pytest.raises(ValueError, match="'Magic' is unknown; known are: ComponentRegionExtractor, GridRegionExtractor"):
+    with pytest.raises(
+        ValueError, match="'Magic' is unknown; known are: ComponentRegionExtractor, GridRegionExtractor"
+    ):
         LxmertProcessor(processor.tokenizer, {"region_extractor_type": "Magic"})

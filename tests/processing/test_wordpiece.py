@@ -8,7 +8,12 @@ def test_frequent_words_become_pieces_and_rare_ones_are_split() -> None:
     assert tokenizer.tokenize("The CIRCLE?") == ["the", "circle", "?"]
     assert tokenizer.tokenize("zebra") == ["z", "##e", "##b", "##r", "##a"]
     assert tokenizer.tokenize("ж") == ["[UNK]"]
-    assert [tokenizer.pad_token_id, tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.mask_token_id] == [0, 2, 3, 4]
+    assert [tokenizer.pad_token_id, tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.mask_token_id] == [
+        0,
+        2,
+        3,
+        4,
+    ]
     assert tokenizer.model_max_length == 8
     assert len(tokenizer) <= 31
 
@@ -16,7 +21,17 @@ def test_frequent_words_become_pieces_and_rare_ones_are_split() -> None:
 def test_merges_by_hand() -> None:
     # "ab" three times, "abb" once: a + ##b (4 times) is merged first, then ab + ##b
     vocabulary = train_wordpiece_tokenizer(["ab ab", "ab abb"]).get_vocab()
-    assert sorted(vocabulary, key=vocabulary.get) == ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "##b", "ab", "abb"]
+    assert sorted(vocabulary, key=vocabulary.get) == [
+        "[PAD]",
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        "[MASK]",
+        "a",
+        "##b",
+        "ab",
+        "abb",
+    ]
 
 
 def test_the_same_texts_give_the_same_vocabulary() -> None:

@@ -1,7 +1,6 @@
 """A tiny question data set that a small model learns in seconds."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 import torch
@@ -26,9 +25,17 @@ class ColourTask:
         torch.manual_seed(seed)
         return LxmertForQuestionAnswering(
             LxmertConfig(
-                **{"vocab_size": len(self.processor.tokenizer), "hidden_size": 32, "num_attention_heads": 2},
-                **{"intermediate_size": 32, "l_layers": 1, "r_layers": 1, "x_layers": 1, "visual_feat_dim": 12},
-                **{"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0, "label2id": self.label2id},
+                vocab_size=len(self.processor.tokenizer),
+                hidden_size=32,
+                num_attention_heads=2,
+                intermediate_size=32,
+                l_layers=1,
+                r_layers=1,
+                x_layers=1,
+                visual_feat_dim=12,
+                hidden_dropout_prob=0.0,
+                attention_probs_dropout_prob=0.0,
+                label2id=self.label2id,
             )
         )
 

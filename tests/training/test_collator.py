@@ -1,8 +1,8 @@
 import pytest
 import torch
-from tests.training.conftest import ColourTask
 
 from lxmert.training import AnswerCollator, QuestionExample
+from tests.training.conftest import ColourTask
 
 
 def test_a_batch_holds_what_the_examples_say(colour_task: ColourTask) -> None:
@@ -37,7 +37,9 @@ def test_withholding_the_question_leaves_cls_and_sep(colour_task: ColourTask) ->
 
 def test_bad_examples_are_named(colour_task: ColourTask) -> None:
     collate = AnswerCollator(colour_task.processor, colour_task.store, colour_task.label2id)
-    with pytest.raises(ValueError, match=r"The answer 'green' to 'what\?' \(image image 0\) is not among the model's 5"):
+    with pytest.raises(
+        ValueError, match=r"The answer 'green' to 'what\?' \(image image 0\) is not among the model's 5"
+    ):
         collate([QuestionExample("image 0", "what?", "green")])
     with pytest.raises(KeyError, match="Image 'gone' is not among the 24 images"):
         collate([QuestionExample("gone", "is it red?", "yes")])

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 from accelerate.state import AcceleratorState
-from tests.training.conftest import ColourTask
 from torch.utils.data import DataLoader
 from transformers import AutoModelForVisualQuestionAnswering, AutoProcessor
 
 from lxmert.training import Task, TrainingSettings, evaluate_answers, question_answering_task, train
+from tests.training.conftest import ColourTask
 
 
 def answering(task: ColourTask) -> Task:
@@ -56,7 +56,9 @@ def test_the_same_seed_gives_the_same_weights(colour_task: ColourTask, tmp_path:
 def test_accumulation_equals_the_large_batch(colour_task: ColourTask, tmp_path: Path) -> None:
     large, small = colour_task.model(), colour_task.model()
     train(large, answering(colour_task), settings(tmp_path, batch_size=16, weight_decay=0.1))
-    train(small, answering(colour_task), settings(tmp_path, batch_size=4, gradient_accumulation_steps=4, weight_decay=0.1))
+    train(
+        small, answering(colour_task), settings(tmp_path, batch_size=4, gradient_accumulation_steps=4, weight_decay=0.1)
+    )
     torch.testing.assert_close(weights(small), weights(large), atol=2e-4, rtol=1e-3)
 
 
@@ -73,7 +75,9 @@ def test_the_rate_warms_up_and_decays(colour_task: ColourTask, tmp_path: Path) -
 
 def test_evaluations_between_epochs(colour_task: ColourTask, tmp_path: Path) -> None:
     result = train(
-        colour_task.model(), answering(colour_task), settings(tmp_path, epochs=1, batch_size=12, evaluations_per_epoch=2)
+        colour_task.model(),
+        answering(colour_task),
+        settings(tmp_path, epochs=1, batch_size=12, evaluations_per_epoch=2),
     )
     assert [(entry["step"], entry["epoch"]) for entry in result.history] == [(2, 0.5), (4, 1.0)]
 

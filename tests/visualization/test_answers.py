@@ -14,9 +14,15 @@ def model(processor: LxmertProcessor) -> LxmertForQuestionAnswering:
     torch.manual_seed(0)
     return LxmertForQuestionAnswering(
         LxmertConfig(
-            **{"vocab_size": len(processor.tokenizer), "hidden_size": 32, "num_attention_heads": 2, "l_layers": 1},
-            **{"r_layers": 1, "x_layers": 2, "intermediate_size": 32, "visual_feat_dim": 12},
-            **{"id2label": {0: "red", 1: "blue", 2: "no"}},
+            vocab_size=len(processor.tokenizer),
+            hidden_size=32,
+            num_attention_heads=2,
+            l_layers=1,
+            r_layers=1,
+            x_layers=2,
+            intermediate_size=32,
+            visual_feat_dim=12,
+            id2label={0: "red", 1: "blue", 2: "no"},
         )
     ).eval()
 
@@ -56,7 +62,9 @@ def test_the_report_shows_boxes_in_the_attentions_colours(
     processor: LxmertProcessor, drawing: Image.Image, tmp_path: Path
 ) -> None:
     regions = processor.region_extractor(drawing)[0]
-    item = AnsweredQuestion(drawing, "is it red?", [("yes", 0.9), ("no", 0.1)], regions, np.array([1, 0, 0]), truth="no")
+    item = AnsweredQuestion(
+        drawing, "is it red?", [("yes", 0.9), ("no", 0.1)], regions, np.array([1, 0, 0]), truth="no"
+    )
     path = draw_answers([item] * 3, tmp_path / "new" / "report.png", "title")
     with Image.open(path) as picture:
         pixels = np.asarray(picture.convert("RGB")).astype(int)
