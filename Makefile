@@ -17,6 +17,7 @@ help: ## this list
 
 demo: $(VENV)/demo ## train on easy-VQA, evaluate, reload, answer questions about pictures, draw runs/demo/report.png
 	$(BIN)/python examples/0_demo_train.py
+	$(BIN)/python examples/0_demo_evaluate.py
 	$(BIN)/python examples/0_demo_answer.py
 
 test: check ## lint, types and all tests

@@ -130,7 +130,7 @@ class LxmertConfig(PreTrainedConfig):
                 f"num_labels ({num_labels}) and num_qa_labels ({self.num_qa_labels}) name the same number: give one."
             )
         wanted = self.num_qa_labels if self.num_qa_labels is not None else num_labels
-        labels: tuple[Any, Any] = (self.id2label, self.label2id)
+        labels: tuple[Any, Any] = (self.id2label, self.label2id)  # type: ignore[has-type]
         answers = _explicit_answers(*labels)
         if answers is None:
             self.num_qa_labels = DEFAULT_NUM_QA_LABELS if wanted is None else wanted

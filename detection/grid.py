@@ -46,7 +46,7 @@ class GridRegionExtractor(RegionExtractor):
         crop_size: int = 8,
         mean: Sequence[float] = PIXEL_MEAN,
         standard_deviation: Sequence[float] = PIXEL_STANDARD_DEVIATION,
-        backbone: Any | str | None = None,
+        backbone: Any = None,
         image_processor: Any | None = None,
     ):
         for name, value in (("rows", rows), ("columns", columns), ("crop_size", crop_size)):
@@ -63,7 +63,7 @@ class GridRegionExtractor(RegionExtractor):
             backbone = _load_backbone(backbone)
         elif backbone is not None and image_processor is None:
             raise ValueError("backbone needs its image_processor: pass it too, or give the backbone by name.")
-        self.backbone: Any = backbone
+        self.backbone = backbone
         if self.backbone is not None:
             self.backbone.eval()
         self.image_processor = image_processor

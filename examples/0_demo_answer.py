@@ -1,7 +1,4 @@
-"""Load the demo's model as any user would, ask it about PNG files, and report.
-
-Second half of `make demo`, a process of its own: nothing is left in memory of the training.
-"""
+"""Load the demo's model as any user would, ask it about PNG files, and report. Last part of the demo."""
 
 import argparse
 import json
@@ -20,7 +17,7 @@ parser.add_argument("--output", type=Path, default=Path("runs/demo"), help="fold
 parser.add_argument("--seed", type=int, default=3, help="chooses the questions")
 arguments = parser.parse_args()
 
-clock = time.perf_counter()
+started = time.perf_counter()
 model = AutoModelForVisualQuestionAnswering.from_pretrained(arguments.output / "model", attn_implementation="eager")
 processor = AutoProcessor.from_pretrained(arguments.output / "model")
 
@@ -45,8 +42,8 @@ report = draw_answers(answered, arguments.output / "report.png", "LXMERT on easy
 
 metrics_file = arguments.output / "metrics.json"
 metrics = json.loads(metrics_file.read_text())
-seconds = {name: value for name, value in metrics["seconds"].items() if name in ("regions", "training", "evaluation")}
-seconds["answers and report"] = time.perf_counter() - clock
+seconds = {name: metrics["seconds"][name] for name in ("regions", "training", "evaluation")}
+seconds["answers and report"] = time.perf_counter() - started
 seconds["total"] = sum(seconds.values())
 metrics_file.write_text(json.dumps(metrics | {"seconds": seconds}, indent=2) + "\n")
 

@@ -26,12 +26,13 @@ class EasyVqa:
     answers: list[str]
 
 
-def read_easy_vqa(validation_images: int = 200, seed: int = 0) -> EasyVqa:
+def read_easy_vqa(validation_images: int = 200, seed: int = 0, questions: int | None = None) -> EasyVqa:
     """Read the data set out of the installed package.
 
     Args:
         validation_images: number of training images whose questions validate.
         seed: chooses them.
+        questions: keep so many of each split, chosen at random, for a quick trial; None keeps all.
 
     Raises:
         ModuleNotFoundError: the package is not installed.
@@ -45,12 +46,16 @@ def read_easy_vqa(validation_images: int = 200, seed: int = 0) -> EasyVqa:
     held_out = set(random.Random(seed).sample(sorted(train_paths), validation_images))
     examples = _examples("train", easy_vqa.get_train_questions)
     held_out_ids = {f"train/{number}" for number in held_out}
+
+    def some(part: list[QuestionExample]) -> list[QuestionExample]:
+        return part if questions is None else random.Random(seed).sample(part, questions)
+
     return EasyVqa(
         images={f"train/{number}": train_paths[number] for number in sorted(train_paths)}
         | {f"test/{number}": test_paths[number] for number in sorted(test_paths)},
-        training=[example for example in examples if example.image_id not in held_out_ids],
-        validation=[example for example in examples if example.image_id in held_out_ids],
-        test=_examples("test", easy_vqa.get_test_questions),
+        training=some([example for example in examples if example.image_id not in held_out_ids]),
+        validation=some([example for example in examples if example.image_id in held_out_ids]),
+        test=some(_examples("test", easy_vqa.get_test_questions)),
         answers=sorted(easy_vqa.get_answers()),
     )
 
