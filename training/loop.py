@@ -117,7 +117,7 @@ class _Run:
                     step += 1
                     bar.update()
                     if step % REPORT_EVERY == 0 or step in measured_at:
-                        means = losses.means(step)
+                        means = losses.means(step, accelerator)
                         shown = {name: f"{value:.4f}" for name, value in means.items()}
                         bar.set_postfix(shown | {"lr": f"{self._rate():.1e}"}, refresh=False)
                         accelerator.log(means | {"learning_rate": self._rate()}, step=step)
@@ -191,8 +191,9 @@ class _RunningMeans:
             self._sums[name] = self._sums.get(name, torch.zeros_like(value)) + value
         self._count += 1
 
-    def means(self, step: int) -> dict[str, float]:
-        means = {name: (value / self._count).item() for name, value in self._sums.items()}
+    def means(self, step: int, accelerator: Accelerator) -> dict[str, float]:
+        sums = accelerator.reduce(torch.stack(list(self._sums.values())), reduction="mean")  # over the processes
+        means = dict(zip(self._sums, (sums / self._count).tolist(), strict=True))
         for name, value in means.items():
             if not math.isfinite(value):
                 raise FloatingPointError(
