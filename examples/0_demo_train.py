@@ -14,7 +14,7 @@ from lxmert.training import TrainingSettings, question_answering_task, read_easy
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
 parser.add_argument("--output", type=Path, default=Path("runs/demo"), help="folder of all that is written")
-parser.add_argument("--epochs", type=int, default=4, help="passes over the training questions")
+parser.add_argument("--epochs", type=int, default=6, help="passes over the training questions")
 parser.add_argument("--questions", type=int, default=None, help="use so many questions of each split instead of all")
 parser.add_argument("--seed", type=int, default=1, help="of the first weights and of the order of questions")
 arguments = parser.parse_args()
@@ -38,6 +38,7 @@ config = LxmertConfig(
     visual_feat_dim=extractor.feature_dim,
     id2label=dict(enumerate(data.answers)),
     hidden_size=128,
+    initializer_range=0.05,  # 0.02 suits the paper's width of 768; at 128 some seeds stay on a plateau of 94 %
     num_attention_heads=4,
     intermediate_size=256,
     l_layers=2,
