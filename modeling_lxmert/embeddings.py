@@ -48,6 +48,7 @@ class LxmertVisualFeatureEncoder(nn.Module):
 
     def forward(self, visual_feats: torch.Tensor, visual_pos: torch.Tensor) -> torch.Tensor:
         """Features (B, R, visual_feat_dim) and boxes (B, R, visual_pos_dim) to (B, R, H)."""
-        appearance = self.visn_layer_norm(self.visn_fc(visual_feats))
-        place = self.box_layer_norm(self.box_fc(visual_pos))
+        # The processor gives float32; a model in half precision takes it as well.
+        appearance = self.visn_layer_norm(self.visn_fc(visual_feats.to(self.visn_fc.weight.dtype)))
+        place = self.box_layer_norm(self.box_fc(visual_pos.to(self.box_fc.weight.dtype)))
         return self.dropout((appearance + place) / 2)

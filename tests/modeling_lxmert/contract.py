@@ -92,6 +92,7 @@ class ModelContract:
         half = {name: t.bfloat16() if t.is_floating_point() else t for name, t in inputs.items()}
         got = self.run(model.bfloat16(), half)
         assert got.dtype == torch.bfloat16
+        assert torch.equal(self.run(model, inputs), got), "float32 features, as the processor gives them, are taken too"
         torch.testing.assert_close(got.float(), expected, atol=0.05, rtol=0.05)
 
     def test_every_parameter_that_should_learn_gets_a_gradient(self) -> None:
