@@ -1,5 +1,6 @@
 """The configuration of LXMERT: sizes, pre-training tasks and answer labels."""
 
+import difflib
 import logging
 import os
 from dataclasses import fields
@@ -199,11 +200,17 @@ class LxmertConfig(PreTrainedConfig):
         unknown = {name: config_dict[name] for name in config_dict.keys() - known - dropped}
 
         overrides = {name: kwargs.pop(name) for name in kwargs.keys() & known if name not in ("torch_dtype", "dtype")}
-        if overrides.keys() & {"id2label", "label2id", "num_qa_labels", "num_labels"}:
+        labels = values.get("id2label") or {}
+        counts = {overrides[name] for name in ("num_qa_labels", "num_labels") if name in overrides}
+        if overrides.keys() & {"id2label", "label2id"} or counts - {len(labels)}:
             for name in ("id2label", "label2id", "num_qa_labels", "num_labels"):
                 values.pop(name, None)
         values |= overrides
 
+        if not kwargs.get("return_unused_kwargs", False):
+            misspelt = {name for name in kwargs if name != "dtype" and difflib.get_close_matches(name, known, 1, 0.85)}
+            if misspelt:
+                raise TypeError(unknown_keywords_message("LxmertConfig", misspelt, known) + ".")
         result = super().from_dict(values, **kwargs)
         config = result[0] if isinstance(result, tuple) else result
         for name, value in unknown.items():

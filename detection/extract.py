@@ -27,8 +27,11 @@ def extract_regions(
         The store, and whether it was there already.
 
     Raises:
+        ValueError: no image, or an image id that is no string.
         FileExistsError: another store, or something else, is at `path`.
     """
+    if not images or not all(isinstance(image_id, str) for image_id in images):
+        raise ValueError("images must be pictures by image id, at least one, and every id a string.")
     path = Path(path)
     description: dict[str, Any] = {"region_extractor": extractor.to_dict()}
     if path.exists():

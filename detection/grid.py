@@ -19,7 +19,8 @@ class GridRegionExtractor(RegionExtractor):
     """Cuts an image into rows x columns cells and adds the whole image.
 
     Features are raw pixels (each cell resized and standardised), or, with a backbone, its last feature map averaged
-    over each cell.
+    over each cell. For a backbone the picture is brought to its image processor's size without keeping its shape and
+    without cropping: the feature map then covers all of it, and each cell's features belong to its box.
 
     Args:
         rows: cells from top to bottom.
@@ -57,7 +58,8 @@ class GridRegionExtractor(RegionExtractor):
         self.crop_size = crop_size
         self.mean = check_channels("mean", mean)
         self.standard_deviation = check_channels("standard_deviation", standard_deviation, positive=True)
-        self.backbone_name = backbone if isinstance(backbone, str) else getattr(backbone, "name_or_path", None)
+        # Only what was given by name alone can be found again by name.
+        self.backbone_name = backbone if isinstance(backbone, str) and image_processor is None else None
         if isinstance(backbone, str):
             image_processor = image_processor or AutoImageProcessor.from_pretrained(backbone)
             backbone = _load_backbone(backbone)
@@ -84,7 +86,10 @@ class GridRegionExtractor(RegionExtractor):
             pixels = {"mean": list(self.mean), "standard_deviation": list(self.standard_deviation)}
             return settings | {"crop_size": self.crop_size} | pixels
         if not self.backbone_name:
-            raise ValueError("The backbone has no name: save it, and give its folder, so that it can be found again.")
+            raise ValueError(
+                "The backbone or its image processor was given as an object and has no name: save both into one folder "
+                "and give that folder, so that they can be found again."
+            )
         return settings | {"backbone": self.backbone_name}
 
     def __call__(self, images: ImageInput | Sequence[ImageInput]) -> list[Regions]:
@@ -104,7 +109,12 @@ class GridRegionExtractor(RegionExtractor):
     def _backbone_features(self, image: Image.Image) -> np.ndarray:
         assert self.backbone is not None
         assert self.image_processor is not None
-        pixel_values = self.image_processor(images=image, return_tensors="pt")["pixel_values"]
+        # The whole picture must fill the feature map, or its cells would not lie where their boxes say.
+        if getattr(self.image_processor, "do_resize", False):
+            image = image.resize(_target_size(self.image_processor), Image.Resampling.BILINEAR)
+        geometry = ("do_resize", "do_center_crop", "do_pad")
+        switched_off = {name: False for name in geometry if getattr(self.image_processor, name, None)}
+        pixel_values = self.image_processor(images=image, return_tensors="pt", **switched_off)["pixel_values"]
         pixel_values = pixel_values.to(self.backbone.device, self.backbone.dtype)
         feature_map = self.backbone(pixel_values).feature_maps[-1]  # (1, D, h, w)
         cells = F.adaptive_avg_pool2d(feature_map, (self.rows, self.columns)).flatten(2)  # (1, D, rows * columns)
@@ -117,6 +127,16 @@ def _load_backbone(name: str) -> Any:
     with torch.device("meta"):
         backbone_class = type(AutoBackbone.from_config(AutoConfig.from_pretrained(name)))
     return backbone_class.from_pretrained(name)
+
+
+def _target_size(image_processor: Any) -> tuple[int, int]:
+    """(width, height) in pixels that an image processor brings pictures to; its shortest edge makes a square."""
+    cropped = getattr(image_processor, "crop_size", None) if getattr(image_processor, "do_center_crop", False) else None
+    size = dict(cropped or image_processor.size)
+    if size.get("height") and size.get("width"):
+        return size["width"], size["height"]
+    side = size.get("shortest_edge") or 224
+    return side, side
 
 
 def grid_boxes(rows: int, columns: int, width: int, height: int) -> list[tuple[float, float, float, float]]:

@@ -42,6 +42,10 @@ def load_image(image: Any) -> Image.Image:
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I;16"):  # 16 bits of grey; converting would cut off all above 255
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    elif image.mode in ("I", "F"):
+        raise ValueError(f"An image of mode {image.mode} has no known range of brightness: scale it to 0..255 first.")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         background = Image.new("RGBA", image.size, "white")

@@ -32,10 +32,14 @@ def check_words(
     if inputs_embeds is None:
         assert input_ids is not None
         _check_rank("input_ids", input_ids, "(batch, tokens)", 2)
+        if input_ids.is_floating_point():
+            raise TypeError(f"input_ids must be whole numbers, got {input_ids.dtype}.")
         shape = tuple(input_ids.shape)
     else:
         _check_rank("inputs_embeds", inputs_embeds, f"(batch, tokens, {config.hidden_size})", 3, config.hidden_size)
         shape = tuple(inputs_embeds.shape[:2])
+    if shape[0] == 0:
+        raise ValueError("input_ids holds an empty batch.")
     if shape[1] == 0:
         raise ValueError("input_ids holds no token: a question needs at least [CLS].")
     if shape[1] > config.max_position_embeddings:
@@ -96,12 +100,13 @@ def check_regions(
 
 
 def check_encoded(name: str, states: torch.Tensor, mask_name: str, mask: torch.Tensor | None, hidden_size: int) -> None:
-    """Refuse states other than (B, N, H), and a mask that is not of their length."""
+    """Refuse states other than (B, N, H) with N >= 1, or not finite, and a mask that is not their (B, N)."""
     _check_rank(name, states, f"(batch, length, {hidden_size})", 3, hidden_size)
-    if mask is not None and (mask.dim() != 2 or mask.shape[1] != states.shape[1]):
-        raise ValueError(
-            f"{mask_name} must have the shape (batch, {states.shape[1]}) of {name}, got {tuple(mask.shape)}."
-        )
+    if not states.shape[1]:
+        raise ValueError(f"{name} has the length 0: there is nothing to attend to.")
+    _check_mask(mask_name, mask, tuple(states.shape[:2]), name)
+    if values_may_be_read(states) and not torch.isfinite(states).all():
+        raise ValueError(f"{name} holds NaN or infinite values.")
 
 
 def check_pairs(words: int, regions: int) -> None:
@@ -120,8 +125,8 @@ def check_answer_labels(labels: torch.Tensor, batch: int, num_answers: int) -> N
         TypeError: class ids that are not whole numbers, or scores that are.
         ValueError: another shape, or values out of range (-100 and -1 mark a missing class id).
     """
-    if labels.dim() == 1:
-        if labels.is_floating_point():
+    if labels.dim() < 2 or labels.dtype == torch.bool:
+        if labels.is_floating_point() or labels.dtype == torch.bool:
             raise TypeError(f"labels of shape (batch,) must be class ids of an integer type, got {labels.dtype}.")
         expected: tuple[int, ...] = (batch,)
     else:
@@ -147,6 +152,8 @@ def check_answer_labels(labels: torch.Tensor, batch: int, num_answers: int) -> N
 
 
 def _check_rank(name: str, tensor: torch.Tensor, shape: str, rank: int, width: int | None = None) -> None:
+    if not isinstance(tensor, torch.Tensor):
+        raise TypeError(f"{name} must be a tensor of the shape {shape}, got {type(tensor).__name__}.")
     if tensor.dim() != rank or (width is not None and tensor.shape[-1] != width):
         raise ValueError(f"{name} must have the shape {shape}, got {tuple(tensor.shape)}.")
 

@@ -28,6 +28,7 @@ def question_answering_loss(scores: torch.Tensor, labels: torch.Tensor) -> torch
     """
     if labels.is_floating_point():
         return F.binary_cross_entropy_with_logits(scores, labels.to(scores.dtype)) * scores.shape[1]
+    labels = labels.long()
     labelled = labels >= 0
     total = F.cross_entropy(scores, labels.masked_fill(~labelled, IGNORED[0]), reduction="sum")
     return total / labelled.sum().clamp(min=1)

@@ -236,9 +236,10 @@ class LxmertModel(LxmertPreTrainedModel):
         chosen = self.config._attn_implementation
         if not output_attentions or chosen in (None, "eager"):
             return None
-        logger.warning_once(
-            f"Attention maps do not come out of {chosen!r} attention: calls that ask for them run eager."
-        )
+        if not torch.compiler.is_compiling():
+            logger.warning_once(
+                f"Attention maps do not come out of {chosen!r} attention: calls that ask for them run eager."
+            )
         return "eager"
 
 

@@ -110,6 +110,9 @@ class LxmertProcessor(ProcessorMixin):
                 f"text has a question of {lengths[worst]} tokens as number {worst}, the limit is {limit}: shorten it, "
                 f"or pass truncation=True to cut it: {questions[worst][:80]!r}"
             )
+        if min(lengths) <= self.tokenizer.num_special_tokens_to_add():
+            empty = int(np.argmin(lengths))
+            raise ValueError(f"text has a question without a token as number {empty}: {questions[empty][:80]!r}")
         names = ("input_ids", "token_type_ids", "attention_mask")
         return {name: np.array(encoded[name], dtype=np.int64) for name in names}
 

@@ -53,7 +53,11 @@ class RegionExtractor(ABC):
         return RegionExtractor.known[name](**settings)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.settings().items())})"
+        try:
+            settings = ", ".join(f"{name}={value!r}" for name, value in self.settings().items())
+        except ValueError:  # settings that cannot be saved can still be shown
+            settings = "..."
+        return f"{type(self).__name__}({settings})"
 
 
 def as_image_list(images: ImageInput | Sequence[ImageInput]) -> list[ImageInput]:

@@ -15,7 +15,6 @@ Binary columns, because a row of them becomes an array without a copy, some twen
 
 import json
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -69,7 +68,8 @@ class RegionStore(Mapping[str, Regions]):
     ) -> "RegionStore":
         """Write regions, each with its `image_id`, to a new folder and open it.
 
-        Rows are written as they come; the folder appears when all are there, so a broken run leaves nothing.
+        Rows are written as they come; the folder appears when all are there. A killed run leaves a hidden folder
+        beside it, which the next one clears away.
 
         Args:
             path: a folder that does not exist yet.
@@ -84,7 +84,9 @@ class RegionStore(Mapping[str, Regions]):
         if path.exists():
             raise FileExistsError(f"{path} exists: choose another folder or remove it.")
         path.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+        work = path.parent / f".{path.name}.partial"
+        shutil.rmtree(work, ignore_errors=True)  # what a killed run left
+        work.mkdir()
         try:
             seen: set[str] = set()
             with ArrowWriter(path=str(work / "rows.arrow"), features=FEATURES) as writer:

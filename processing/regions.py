@@ -28,7 +28,7 @@ class Regions:
     Raises:
         ValueError: arrays of the wrong rank or of different counts, zero regions, values that are not finite, boxes
             outside the image, turned inside out, or already divided by the image's size.
-        TypeError: values that are no numbers.
+        TypeError: values that are no numbers, or an `image_id` that is no string.
 
     Example:
         >>> regions = Regions(features=np.zeros((1, 8)), boxes=[[0, 0, 32, 48]], image_size=(64, 64))
@@ -46,6 +46,8 @@ class Regions:
     image_id: str | None = None
 
     def __post_init__(self) -> None:
+        if self.image_id is not None and not isinstance(self.image_id, str):
+            raise TypeError(f"image_id must be a string, got {self.image_id!r}: use str(...), 5 and '5' would be one.")
         height, width = _checked_image_size(self.image_size)
         features = _as_array("features", self.features, np.float32, rank=2)
         if not features.shape[0]:

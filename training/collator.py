@@ -30,7 +30,7 @@ class AnswerCollator:
             image's box with features of 0; "question" leaves [CLS] [SEP] of the question.
 
     Raises:
-        ValueError: on a call, an answer without a class id.
+        ValueError: another `withhold`; on a call, an answer without a class id.
         KeyError: on a call, an image that is not in the store.
     """
 
@@ -41,6 +41,8 @@ class AnswerCollator:
         label2id: dict[str, int],
         withhold: Literal["image", "question"] | None = None,
     ):
+        if withhold not in (None, "image", "question"):
+            raise ValueError(f'withhold must be "image", "question" or None, got {withhold!r}.')
         self.processor = processor
         self.store = store
         self.label2id = label2id

@@ -37,15 +37,17 @@ def evaluate_answers(
     predictions: list[int] = []
     references: list[int] = []
     hidden = description is None or (accelerator is not None and not accelerator.is_main_process)
-    for batch in tqdm(loader, desc=description, unit=" batches", disable=hidden):
-        batch = {name: tensor.to(device) for name, tensor in batch.items()}
-        labels = batch.pop("labels")
-        answers = model(**batch).logits.argmax(-1)
-        if accelerator is not None:
-            answers, labels = accelerator.gather_for_metrics((answers, labels))
-        predictions += answers.tolist()
-        references += labels.tolist()
-    model.train(was_training)
+    try:
+        for batch in tqdm(loader, desc=description, unit=" batches", disable=hidden):
+            batch = {name: tensor.to(device) for name, tensor in batch.items()}
+            labels = batch.pop("labels")
+            answers = model(**batch).logits.argmax(-1)
+            if accelerator is not None:
+                answers, labels = accelerator.gather_for_metrics((answers, labels))
+            predictions += answers.tolist()
+            references += labels.tolist()
+    finally:
+        model.train(was_training)
     metric = AnswerAccuracy(keep_in_memory=True)
     accuracy = metric.compute(predictions=predictions, references=references)["accuracy"]
     return AnswerEvaluation(accuracy, predictions, references)

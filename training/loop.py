@@ -156,6 +156,10 @@ class _Run:
         entry |= {f"validation_{name}": value for name, value in figures.items()}
         self.result.history.append(entry)
         self.accelerator.log(entry, step=step)
+        if self.task.selection not in figures:
+            raise ValueError(
+                f"Task {self.task.name} selects by {self.task.selection!r}, but measured {sorted(figures)}."
+            )
         figure = figures[self.task.selection]
         if self.accelerator.is_main_process:
             history_file = Path(self.settings.output_dir) / "history.json"
@@ -163,7 +167,7 @@ class _Run:
             if self.settings.progress:
                 said = ", ".join(f"{name} {value:.4f}" for name, value in (losses | figures).items())
                 tqdm.write(f"  epoch {entry['epoch']:.2f}, step {step}: {said}")
-        if figure > self.result.best_figure:
+        if figure > self.result.best_figure or len(self.result.history) == 1:
             self.result.best_figure = figure
             self._save(self.result.best)
         self._save(self.result.last)

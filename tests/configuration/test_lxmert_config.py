@@ -99,6 +99,9 @@ def test_overrides_on_loading(tmp_path: Path) -> None:
     assert LxmertConfig.from_pretrained(tmp_path, id2label={0: "red"}).num_qa_labels == 1
     with pytest.raises(ValueError, match="multiple of num_attention_heads"):
         LxmertConfig.from_pretrained(tmp_path, hidden_size=10)
+    assert LxmertConfig.from_pretrained(tmp_path, num_labels=2).id2label == {0: "no", 1: "yes"}
+    with pytest.raises(TypeError, match="did you mean `hidden_size`"):
+        LxmertConfig.from_pretrained(tmp_path, hiden_size=10)
     _, unused = LxmertConfig.from_pretrained(tmp_path, hiden_size=10, return_unused_kwargs=True)
     assert unused == {"hiden_size": 10}
 

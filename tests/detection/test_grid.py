@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from transformers import ConvNextImageProcessorPil, Dinov2Backbone, Dinov2Config, ResNetBackbone, ResNetConfig
+from transformers import (
+    BitImageProcessorPil,
+    ConvNextImageProcessorPil,
+    Dinov2Backbone,
+    Dinov2Config,
+    ResNetBackbone,
+    ResNetConfig,
+)
 
 from lxmert import GridRegionExtractor
 
@@ -72,8 +79,19 @@ def test_a_backbone_is_found_again_by_its_folder(tmp_path: Path) -> None:
     image = Image.new("RGB", (32, 32), "red")
     assert np.array_equal(again(image)[0].features, extractor(image)[0].features)
     unnamed = GridRegionExtractor(backbone=resnet(), image_processor=image_processor())
-    with pytest.raises(ValueError, match="The backbone has no name"):
+    with pytest.raises(ValueError, match="given as an object and has no name"):
         unnamed.to_dict()
+
+
+def test_cells_lie_where_their_boxes_say_whatever_the_image_processor_crops() -> None:
+    processor = BitImageProcessorPil(size={"shortest_edge": 64}, crop_size={"height": 64, "width": 64})
+    extractor = GridRegionExtractor(rows=1, columns=4, backbone=resnet(), image_processor=processor)
+    image = Image.new("RGB", (240, 60))
+    before = extractor(image)[0].features
+    image.paste("white", (0, 0, 20, 60))  # inside the first cell
+    changed = np.abs(extractor(image)[0].features - before).max(axis=1)
+    assert changed[0] > 10 * changed[2:4].max()
+    assert "..." in repr(extractor)
 
 
 def test_bad_settings_are_refused() -> None:

@@ -25,6 +25,13 @@ def test_every_kind_of_picture_becomes_rgb(tmp_path: Path) -> None:
     assert load_image(np.full((2, 3), 7, np.uint8)).getpixel((0, 0)) == (7, 7, 7)
 
 
+def test_sixteen_bits_keep_their_brightness() -> None:
+    image = Image.fromarray(np.array([[0, 0x8000, 0xFFFF]], dtype=np.uint16))
+    assert np.asarray(load_image(image))[0, :, 0].tolist() == [0, 128, 255]
+    with pytest.raises(ValueError, match="mode F has no known range"):
+        load_image(Image.new("F", (2, 2)))
+
+
 def test_transparency_is_laid_on_white() -> None:
     image = Image.new("RGBA", (1, 1), (0, 0, 0, 0))
     assert load_image(image).getpixel((0, 0)) == (255, 255, 255)

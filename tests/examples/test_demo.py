@@ -35,12 +35,14 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 def test_the_demo_measures_and_reports(demo: tuple[Path, str]) -> None:
     folder, printed = demo
     assert "Regions of 5,000 images stored in runs/demo/regions" in printed
-    assert re.search(r"test/\d+\.png +is|does", printed)
+    assert re.search(r"test/\d+\.png +(is|does|what)", printed)
     metrics = json.loads((folder / "runs/demo/metrics.json").read_text())
     for name in ("test_accuracy", "question_only_accuracy", "image_only_accuracy", "majority_per_question_accuracy"):
         assert 0 < metrics[name] < 1, name
         assert f"{metrics[name]:.2%}" in printed
     assert metrics["test_questions"] == 300
+    history = json.loads((folder / "runs/demo/training/history.json").read_text())
+    assert history[-1]["loss"] < 0.9 * history[0]["loss"], "the model must learn"
     stages = ["regions", "training", "evaluation", "answers and report"]
     assert metrics["seconds"]["total"] == pytest.approx(sum(metrics["seconds"][stage] for stage in stages))
     with Image.open(folder / "runs/demo/report.png") as picture:

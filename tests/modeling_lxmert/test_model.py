@@ -182,7 +182,7 @@ NAN = torch.full((3, 5, 12), float("nan"))
         ),
         (
             bad(input_ids=None, encoded_text=torch.zeros(3, 9, 32), attention_mask=torch.ones(3, 8)),
-            r"attention_mask must have the shape \(batch, 9\) of encoded_text, got \(3, 8\)",
+            r"attention_mask must have the shape \(3, 9\) of encoded_text, got \(3, 8\)",
         ),
     ],
 )

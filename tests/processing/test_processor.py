@@ -68,6 +68,7 @@ def test_long_questions_are_cut_only_on_demand(processor: LxmertProcessor) -> No
         ({}, ValueError, "Give text, regions or images: all three are None"),
         ({"text": [QUESTION, "  "], "regions": ONE}, ValueError, "text has an empty question as number 1"),
         ({"text": "", "regions": ONE}, ValueError, "text has an empty question as number 0"),
+        ({"text": "\x00\x01", "regions": ONE}, ValueError, "text has a question without a token as number 0"),
         ({"text": [], "regions": ONE}, ValueError, "text holds no question"),
         ({"text": [QUESTION, 3], "regions": ONE}, TypeError, "text must be questions, got int as number 1"),
         ({"text": [QUESTION] * 3, "regions": [ONE, TWO]}, ValueError, "text has 3 questions but there are 2 images"),

@@ -56,6 +56,7 @@ def test_rounding_beyond_the_border_is_pulled_back() -> None:
         ({"boxes": [[0, 0, np.inf, 1], BOXES[1]]}, ValueError, r"boxes holds NaN or infinite"),
         ({"image_size": (0, 40)}, ValueError, r"image_size must be at least one pixel each way, got 0 x 40"),
         ({"image_size": 30}, TypeError, r"image_size must be \(height, width\) in pixels, got 30"),
+        ({"image_id": 5}, TypeError, r"image_id must be a string, got 5"),
         ({"object_ids": [1]}, ValueError, r"object_ids has 1 entries for 2 regions"),
         ({"attribute_scores": [0.1, np.nan]}, ValueError, r"attribute_scores holds NaN"),
     ],

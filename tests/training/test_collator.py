@@ -35,6 +35,11 @@ def test_withholding_the_question_leaves_cls_and_sep(colour_task: ColourTask) ->
     assert colour_task.model()(**batch).logits.shape == (2, 5)
 
 
+def test_a_misspelt_ablation_is_refused(colour_task: ColourTask) -> None:
+    with pytest.raises(ValueError, match="withhold must be .* got 'images'"):
+        AnswerCollator(colour_task.processor, colour_task.store, colour_task.label2id, withhold="images")
+
+
 def test_bad_examples_are_named(colour_task: ColourTask) -> None:
     collate = AnswerCollator(colour_task.processor, colour_task.store, colour_task.label2id)
     with pytest.raises(
