@@ -21,10 +21,8 @@ BASE_KEYWORDS = frozenset(
     {"attn_implementation", "experts_implementation", "output_attentions", "torch_dtype"}
     | {"name_or_path", "_name_or_path"}
 )
-# What transformers and the Hub write into a config.json beside the fields; kept or dropped without a word.
-FILE_KEYWORDS = frozenset(
-    {"_commit_hash", "_name_or_path", "auto_map", "custom_pipelines", "model_type", "num_hidden_layers"}
-)
+# What transformers and the Hub write into a config.json beside the fields; kept without a word.
+FILE_KEYWORDS = frozenset({"_commit_hash", "auto_map", "custom_pipelines"})
 
 
 @with_plain_errors
@@ -200,15 +198,16 @@ class LxmertConfig(PreTrainedConfig):
         unknown = {name: config_dict[name] for name in config_dict.keys() - known - dropped}
 
         overrides = {name: kwargs.pop(name) for name in kwargs.keys() & known if name not in ("torch_dtype", "dtype")}
-        labels = values.get("id2label") or {}
+        answers = _explicit_answers(values.get("id2label"), values.get("label2id")) or []
         counts = {overrides[name] for name in ("num_qa_labels", "num_labels") if name in overrides}
-        if overrides.keys() & {"id2label", "label2id"} or counts - {len(labels)}:
+        if overrides.keys() & {"id2label", "label2id"} or counts - {len(answers)}:
             for name in ("id2label", "label2id", "num_qa_labels", "num_labels"):
                 values.pop(name, None)
         values |= overrides
 
         if not kwargs.get("return_unused_kwargs", False):
-            misspelt = {name for name in kwargs if name != "dtype" and difflib.get_close_matches(name, known, 1, 0.85)}
+            # Other keywords may be a loader's own (revision, token, ...).
+            misspelt = {name for name in kwargs.keys() - known if difflib.get_close_matches(name, known, 1, 0.85)}
             if misspelt:
                 raise TypeError(unknown_keywords_message("LxmertConfig", misspelt, known) + ".")
         result = super().from_dict(values, **kwargs)

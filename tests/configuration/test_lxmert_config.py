@@ -106,6 +106,19 @@ def test_overrides_on_loading(tmp_path: Path) -> None:
     assert unused == {"hiden_size": 10}
 
 
+def test_loaders_own_keywords_are_no_misspellings(tmp_path: Path) -> None:
+    LxmertConfig().save_pretrained(tmp_path)
+    loading = {"torch_dtype": "float32", "revision": "main", "subfolder": "", "trust_remote_code": False}
+    assert str(LxmertConfig.from_pretrained(tmp_path, **loading).dtype).endswith("float32")
+    assert str(LxmertConfig.from_pretrained(tmp_path, dtype="bfloat16").dtype).endswith("bfloat16")
+
+
+def test_the_default_labels_of_an_old_file_do_not_bar_an_override() -> None:
+    old = {"num_qa_labels": 3129, "id2label": {"0": "LABEL_0", "1": "LABEL_1"}}
+    assert LxmertConfig.from_dict(dict(old), num_labels=2).num_qa_labels == 2
+    assert LxmertConfig.from_dict(dict(old), num_labels=3129).num_qa_labels == 3129
+
+
 def test_unknown_fields_of_a_file_are_kept_with_one_warning(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("WARNING", logger="lxmert"):
         config = LxmertConfig.from_dict({"mode": "lxr", "finetuned": True, "max_length": 20, "auto_map": {"a": "b"}})
