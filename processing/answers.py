@@ -1,0 +1,113 @@
+"""Answers: cleaned, counted into a table, or read from a released list."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import datasets
+import pyarrow.compute as pc
+
+ARTICLES = ("a ", "an ", "the ")
+NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+REWRITTEN = {"grey": "gray"} | {word: str(number) for number, word in enumerate(NUMBERS, start=1)}
+BATCH_ROWS = 10_000
+
+
+def clean_answer(answer: str) -> str:
+    """Bring an answer to the form that the pre-training answers have (the original's `convert_ans`).
+
+    Lower case; without one full stop at the end; without a leading "a", then "an", then "the"; the words one to ten
+    as digits; grey as gray.
+
+    Example:
+        >>> clean_answer("The man.")
+        'man'
+        >>> clean_answer("Two"), clean_answer("grey"), clean_answer("an umbrella")
+        ('2', 'gray', 'umbrella')
+        >>> clean_answer("the a team"), clean_answer("a the end")  # each article once, in this order
+        ('a team', 'end')
+    """
+    answer = answer.lower()
+    if answer.endswith("."):
+        answer = answer[:-1].strip()
+    for article in ARTICLES:
+        if answer.startswith(article):
+            answer = answer[len(article) :].strip()
+    return REWRITTEN.get(answer, answer)
+
+
+def build_answer_table(records: datasets.Dataset, minimum_count: int = 1) -> list[str]:
+    """The answers that occur in records, whatever their data set; one text is one answer.
+
+    What counts is the number of sentences that have the answer, however small its score: a table exists to cover
+    questions, and 10,000 questions with a second answer of score 0.3 are no fewer questions.
+
+    Args:
+        records: with a column `answers`, lists of strings; what `read_records` gives.
+        minimum_count: leave out answers that fewer sentences have.
+
+    Returns:
+        Cleaned answers, most frequent first, then alphabetically; without the empty one.
+
+    Raises:
+        ValueError: no answer is frequent enough, or `minimum_count` below 1.
+    """
+    if minimum_count < 1:
+        raise ValueError(f"minimum_count must be at least 1, got {minimum_count}.")
+    counts: Counter[str] = Counter()
+    columns = records.select_columns(["answers"]).with_format("arrow")
+    for batch in columns.iter(batch_size=BATCH_ROWS):
+        for entry in pc.value_counts(pc.list_flatten(batch["answers"])).to_pylist():
+            if entry["values"]:
+                counts[clean_answer(entry["values"])] += entry["counts"]
+    del counts[""]
+    kept = [answer for answer, count in counts.items() if count >= minimum_count]
+    if not kept:
+        raise ValueError(
+            f"records hold {len(counts)} different answers, none in {minimum_count} sentences or more: lower "
+            "minimum_count, or give records with answers."
+        )
+    return sorted(kept, key=lambda answer: (-counts[answer], answer))
+
+
+def read_answer_list(path: str | Path, sources: Sequence[str] | None = None) -> list[str]:
+    """A list of answers from a JSON file, in the file's order, which is that of a released answer head's rows.
+
+    Args:
+        path: a list of strings (the original's label2ans files), or of {"ans": ..., "dsets": [...]} objects (its
+            all_ans.json).
+        sources: keep the answers of these data sets only (the original's `qa_sets`); for the second form.
+
+    Raises:
+        ValueError: another form, an answer that comes twice, or `sources` that the file does not know.
+    """
+    path = Path(path)
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if isinstance(content, list) and content and all(isinstance(entry, str) for entry in content):
+        if sources is not None:
+            raise ValueError(f"{path} does not say which data set an answer is from: leave sources out.")
+        answers: list[str] = content
+    else:
+        answers = _answers_of_sources(path, content, sources)
+    repeated = [answer for answer, count in Counter(answers).items() if count > 1]
+    if repeated:
+        raise ValueError(f"{path} has the answer {repeated[0]!r} more than once: every answer is one row of the head.")
+    return answers
+
+
+def _answers_of_sources(path: Path, content: object, sources: Sequence[str] | None) -> list[str]:
+    if not (isinstance(content, list) and content and all(_is_sourced_answer(entry) for entry in content)):
+        raise ValueError(
+            f'{path} must be a JSON list of answers, or of objects {{"ans": "yes", "dsets": ["vqa"]}}, all of one kind.'
+        )
+    if sources is None:
+        return [entry["ans"] for entry in content]
+    known = {source for entry in content for source in entry["dsets"]}
+    if isinstance(sources, str) or not sources or not set(sources) <= known:
+        raise ValueError(f"sources must be some of {sorted(known)}, a sequence of names, got {sources!r}.")
+    return [entry["ans"] for entry in content if not set(sources).isdisjoint(entry["dsets"])]
+
+
+def _is_sourced_answer(entry: object) -> bool:
+    return isinstance(entry, dict) and isinstance(entry.get("ans"), str) and isinstance(entry.get("dsets"), list)

@@ -1,0 +1,104 @@
+import json
+import os
+from pathlib import Path
+
+import datasets
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lxmert.processing.answers import build_answer_table, clean_answer, read_answer_list
+from tests.conftest import ROOT
+
+
+@pytest.fixture(scope="module")
+def released() -> Path:
+    folder = Path(os.environ.get("LXMERT_REFERENCE", ROOT.parent / "shared")) / "data" / "answers"
+    if not folder.is_dir():
+        pytest.skip(f"the released answer lists are not at {folder}; LXMERT_REFERENCE names the folder above data/")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("answer", "cleaned"),
+    [
+        ("", ""),
+        (".", ""),
+        ("Yes.", "yes"),
+        ("yes ..", "yes ."),  # one full stop only
+        ("No .", "no"),
+        ("a man", "man"),
+        ("The woman.", "woman"),
+        ("an umbrella", "umbrella"),
+        ("a an the end", "end"),
+        ("the a team", "a team"),
+        ("another", "another"),
+        ("the", "the"),
+        ("ONE", "1"),
+        ("the ten", "10"),
+        ("eleven", "eleven"),
+        ("a grey", "gray"),
+        ("grey cat", "grey cat"),
+    ],
+)
+def test_answers_are_cleaned_as_by_the_original(answer: str, cleaned: str) -> None:
+    assert clean_answer(answer) == cleaned
+
+
+@given(st.lists(st.sampled_from(["A", "an", "the", "one", "grey", "cat"]), min_size=1, max_size=5))
+def test_case_and_a_full_stop_change_nothing(words: list[str]) -> None:
+    answer = " ".join(words)
+    assert clean_answer(answer.upper()) == clean_answer(answer + ".") == clean_answer(answer.lower())
+    assert answer.lower().removesuffix("grey").endswith(clean_answer(answer).removesuffix("gray").strip("1"))
+
+
+def test_the_table_counts_sentences_across_data_sets() -> None:
+    records = datasets.Dataset.from_dict(
+        {
+            "answers": [["yes", "no"], ["The cat"], [], ["no"], ["cat"], ["cat"], ["a dog"], [""]],
+            "scores": [[1.0, 0.3], [1.0], [], [1.0], [0.3], [0.3], [1.0], [1.0]],
+            "source": ["vqa", "vqa", "coco", "gqa", "gqa", "gqa", "gqa", "gqa"],
+        }
+    )
+    assert build_answer_table(records) == ["cat", "no", "dog", "yes"]
+    assert build_answer_table(records, minimum_count=2) == ["cat", "no"]
+    assert build_answer_table(records.select([0, 1])) == ["cat", "no", "yes"]
+    with pytest.raises(ValueError, match="records hold 4 different answers, none in 4 sentences or more"):
+        build_answer_table(records, minimum_count=4)
+    with pytest.raises(ValueError, match="minimum_count must be at least 1, got 0"):
+        build_answer_table(records, minimum_count=0)
+
+
+def test_the_released_lists(released: Path) -> None:
+    everything = read_answer_list(released / "lxmert_all_ans.json")
+    assert len(everything) == 9500
+    assert everything[:3] == ['"stop"', "0", "000"]
+    vqa = read_answer_list(released / "lxmert_all_ans.json", sources=("vqa",))
+    assert len(vqa) == 3124
+    assert vqa[0] == "0"
+    assert len(read_answer_list(released / "lxmert_all_ans.json", ["vqa", "gqa", "visual7w"])) == 9500
+    assert len(read_answer_list(released / "vqa_label2ans.json")) == 3129
+    gqa = read_answer_list(released / "gqa_label2ans.json")
+    assert (len(gqa), gqa[:2]) == (1842, ["cat food", "elephant"])
+    with pytest.raises(ValueError, match="does not say which data set an answer is from"):
+        read_answer_list(released / "gqa_label2ans.json", sources=["gqa"])
+    with pytest.raises(ValueError, match=r"sources must be some of \['gqa', 'visual7w', 'vqa'\], .* got \['vqq'\]"):
+        read_answer_list(released / "lxmert_all_ans.json", sources=["vqq"])
+    with pytest.raises(ValueError, match="got 'vqa'"):
+        read_answer_list(released / "lxmert_all_ans.json", sources="vqa")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (["yes", "no", "yes"], "has the answer 'yes' more than once"),
+        (["yes", 3], "must be a JSON list of answers"),
+        ([], "must be a JSON list of answers"),
+        ({"yes": 0}, "must be a JSON list of answers"),
+        ([{"ans": "yes"}], "must be a JSON list of answers"),
+    ],
+)
+def test_other_lists_are_refused(content: object, message: str, tmp_path: Path) -> None:
+    (tmp_path / "answers.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=message):
+        read_answer_list(tmp_path / "answers.json")
