@@ -4,7 +4,7 @@ import difflib
 import logging
 import os
 from dataclasses import fields
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from huggingface_hub.dataclasses import strict
 from transformers import GenerationConfig, PreTrainedConfig
@@ -62,6 +62,9 @@ class LxmertConfig(PreTrainedConfig):
         visual_obj_loss: detected-label classification of objects, part of `task_obj_predict`.
         visual_attr_loss: detected-label classification of attributes, part of `task_obj_predict`.
         visual_feat_loss: RoI-feature regression, part of `task_obj_predict`.
+        visual_label_regions: regions whose detected labels are predicted. "all" weights each with the detector's
+            confidence, as the original code; "masked" takes masked regions only, as the paper.
+        visual_feat_distance: of feature regression, "smooth_l1" as the original code or "l2" as the paper.
         id2label: the answers' texts by class id, `{0: "yes", 1: "no"}`. Given alone, `num_qa_labels` follows from it.
         label2id: the inverse of `id2label`; one of the two is enough.
         num_labels: another name for `num_qa_labels`, as in transformers.
@@ -103,6 +106,8 @@ class LxmertConfig(PreTrainedConfig):
     visual_obj_loss: bool = True
     visual_attr_loss: bool = True
     visual_feat_loss: bool = True
+    visual_label_regions: Literal["all", "masked"] = "all"
+    visual_feat_distance: Literal["smooth_l1", "l2"] = "smooth_l1"
     pad_token_id: int | None = None
     bos_token_id: int | None = None
     eos_token_id: int | list[int] | None = None

@@ -13,6 +13,7 @@ if not (pathlib.Path(__file__).parent / "configuration").is_dir():
 from transformers import (
     AutoConfig,
     AutoModel,
+    AutoModelForPreTraining,
     AutoModelForQuestionAnswering,
     AutoModelForVisualQuestionAnswering,
     AutoProcessor,
@@ -20,11 +21,12 @@ from transformers import (
 
 from lxmert.configuration import LxmertConfig
 from lxmert.detection import ComponentRegionExtractor, GridRegionExtractor
-from lxmert.modeling_lxmert import LxmertForQuestionAnswering, LxmertModel
+from lxmert.modeling_lxmert import LxmertForPreTraining, LxmertForQuestionAnswering, LxmertModel
 from lxmert.processing import LxmertProcessor, Regions
 
 AutoConfig.register("lxmert", LxmertConfig, exist_ok=True)
 AutoModel.register(LxmertConfig, LxmertModel, exist_ok=True)
+AutoModelForPreTraining.register(LxmertConfig, LxmertForPreTraining, exist_ok=True)
 AutoModelForQuestionAnswering.register(LxmertConfig, LxmertForQuestionAnswering, exist_ok=True)
 AutoModelForVisualQuestionAnswering.register(LxmertConfig, LxmertForQuestionAnswering, exist_ok=True)
 AutoProcessor.register(LxmertConfig, LxmertProcessor, exist_ok=True)
@@ -35,6 +37,7 @@ __all__ = [
     "ComponentRegionExtractor",
     "GridRegionExtractor",
     "LxmertConfig",
+    "LxmertForPreTraining",
     "LxmertForQuestionAnswering",
     "LxmertModel",
     "LxmertProcessor",

@@ -5,6 +5,7 @@ from transformers.utils.import_utils import is_tracing
 
 from lxmert.configuration import LxmertConfig
 from lxmert.modeling_lxmert.losses import IGNORED
+from lxmert.modeling_lxmert.outputs import LxmertModelOutput
 
 
 def values_may_be_read(tensor: torch.Tensor) -> bool:
@@ -118,7 +119,53 @@ def check_pairs(words: int, regions: int) -> None:
         )
 
 
-def check_answer_labels(labels: torch.Tensor, batch: int, num_answers: int) -> None:
+def check_pretraining_labels(
+    config: LxmertConfig,
+    encoded: LxmertModelOutput,
+    labels: torch.Tensor | None,
+    obj_labels: dict[str, tuple[torch.Tensor, torch.Tensor]] | None,
+    matched_label: torch.Tensor | None,
+    ans: torch.Tensor | None,
+) -> None:
+    """Refuse targets that do not fit the words (B, T) and regions (B, R) of `encoded`, or the configuration.
+
+    Raises:
+        TypeError: class ids that are not whole numbers, or visual labels that are no pair of tensors.
+        ValueError: another shape, ids out of range, an unknown visual task; "masked" label regions without the mask
+            of `obj_labels["feat"]`.
+    """
+    assert encoded.language_output is not None
+    assert encoded.vision_output is not None
+    words, regions = tuple(encoded.language_output.shape[:2]), tuple(encoded.vision_output.shape[:2])
+    if labels is not None:
+        _check_class_ids("labels", labels, words, config.vocab_size)
+    if matched_label is not None:
+        _check_class_ids("matched_label", matched_label, words[:1], 2)
+    if ans is not None and config.task_qa:
+        assert config.num_qa_labels is not None
+        check_answer_labels(ans, words[0], config.num_qa_labels, "ans")
+    classes = {"obj": config.num_object_labels, "attr": config.num_attr_labels}
+    for name, pair in (obj_labels or {}).items():
+        if name not in ("obj", "attr", "feat"):
+            raise ValueError(f"obj_labels knows obj, attr and feat, got {name!r}.")
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            raise TypeError(f"obj_labels[{name!r}] must be a pair: labels, and a weight for each region.")
+        targets, weights = pair
+        if name == "feat":
+            shape = (*regions, config.visual_feat_dim)
+            _check_rank("obj_labels['feat'][0]", targets, f"(batch, regions, {config.visual_feat_dim})", 3)
+            _check_same_shape("obj_labels['feat'][0]", targets, shape, "visual_feats")
+        else:
+            _check_class_ids(f"obj_labels[{name!r}][0]", targets, regions, classes[name])
+        _check_same_shape(f"obj_labels[{name!r}][1]", weights, regions, "the regions")
+    if config.visual_label_regions == "masked" and config.task_obj_predict and obj_labels and "feat" not in obj_labels:
+        raise ValueError(
+            'visual_label_regions="masked" needs obj_labels["feat"], features and the mask, to know which regions are '
+            "masked."
+        )
+
+
+def check_answer_labels(labels: torch.Tensor, batch: int, num_answers: int, argument: str = "labels") -> None:
     """Refuse labels that are neither (B,) class ids nor (B, A) scores in [0, 1].
 
     Raises:
@@ -126,27 +173,30 @@ def check_answer_labels(labels: torch.Tensor, batch: int, num_answers: int) -> N
         ValueError: another shape, or values out of range (-100 and -1 mark a missing class id).
     """
     if labels.dim() < 2 or labels.dtype == torch.bool:
-        if labels.is_floating_point() or labels.dtype == torch.bool:
-            raise TypeError(f"labels of shape (batch,) must be class ids of an integer type, got {labels.dtype}.")
-        expected: tuple[int, ...] = (batch,)
-    else:
-        if not labels.is_floating_point():
-            raise TypeError(f"labels of shape (batch, answers) must be floating-point scores, got {labels.dtype}.")
-        expected = (batch, num_answers)
-    if tuple(labels.shape) != expected:
-        raise ValueError(
-            f"labels must be class ids ({batch},) or scores ({batch}, {num_answers}), got {tuple(labels.shape)}."
-        )
-    if not values_may_be_read(labels) or not labels.numel():
+        _check_class_ids(argument, labels, (batch,), num_answers, f" or scores ({batch}, {num_answers})")
         return
-    if labels.is_floating_point():
-        if not ((labels >= 0) & (labels <= 1)).all():
-            raise ValueError(f"labels must be scores in [0, 1], got {labels.min().item():g}..{labels.max().item():g}.")
-    else:
-        wrong = labels[((labels < 0) & (labels != IGNORED[0]) & (labels != IGNORED[1])) | (labels >= num_answers)]
+    if not labels.is_floating_point():
+        raise TypeError(f"{argument} of shape (batch, answers) must be floating-point scores, got {labels.dtype}.")
+    if tuple(labels.shape) != (batch, num_answers):
+        raise ValueError(
+            f"{argument} must be class ids ({batch},) or scores ({batch}, {num_answers}), got {tuple(labels.shape)}."
+        )
+    if values_may_be_read(labels) and not ((labels >= 0) & (labels <= 1)).all():
+        low, high = labels.min().item(), labels.max().item()
+        raise ValueError(f"{argument} must be scores in [0, 1], got {low:g}..{high:g}.")
+
+
+def _check_class_ids(name: str, ids: torch.Tensor, shape: tuple[int, ...], classes: int, otherwise: str = "") -> None:
+    if not isinstance(ids, torch.Tensor) or ids.is_floating_point() or ids.dtype == torch.bool:
+        kind = ids.dtype if isinstance(ids, torch.Tensor) else type(ids).__name__
+        raise TypeError(f"{name} must be class ids of an integer type, got {kind}.")
+    if tuple(ids.shape) != shape:
+        raise ValueError(f"{name} must be class ids {shape}{otherwise}, got {tuple(ids.shape)}.")
+    if values_may_be_read(ids):
+        wrong = ids[((ids < 0) & (ids != IGNORED[0]) & (ids != IGNORED[1])) | (ids >= classes)]
         if wrong.numel():
             raise ValueError(
-                f"labels must be class ids in 0..{num_answers - 1} (or {IGNORED[0]} or {IGNORED[1]} for none), "
+                f"{name} must be class ids in 0..{classes - 1} (or {IGNORED[0]} or {IGNORED[1]} for none), "
                 f"got {wrong[0].item()}."
             )
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, initialization
 from transformers.utils import logging
 
 from lxmert.configuration import LxmertConfig
@@ -14,6 +14,7 @@ from lxmert.modeling_lxmert.attention import attention_masks
 from lxmert.modeling_lxmert.checks import check_encoded, check_pairs, check_regions, check_words
 from lxmert.modeling_lxmert.embeddings import LxmertEmbeddings
 from lxmert.modeling_lxmert.encoders import CrossModalityLayerOutput, EncoderStates, LxmertEncoder
+from lxmert.modeling_lxmert.heads import LxmertLMPredictionHead
 from lxmert.modeling_lxmert.outputs import LxmertModelOutput
 
 logger = logging.get_logger(__name__)
@@ -53,6 +54,11 @@ class LxmertPreTrainedModel(PreTrainedModel):
         super().__init_subclass__(**kwargs)
         cls._forward_keywords = frozenset(inspect.signature(cls.forward).parameters) - {"self"}
 
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, LxmertLMPredictionHead):  # its bias is no layer of its own
+            initialization.zeros_(module.bias)
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the model; an unknown keyword is named together with the nearest known one."""
         unknown = [name for name in kwargs if name not in self._forward_keywords]
@@ -64,6 +70,23 @@ class LxmertPreTrainedModel(PreTrainedModel):
     def parameters_without_gradient(self) -> list[str]:
         """Names of the parameters that no output used by this class's loss depends on; they cannot learn."""
         return []
+
+    def parameters_unread(self, words: bool, regions: bool) -> list[str]:
+        """Names of the encoders' parameters that reach nothing when only `words`, or only `regions`, are read.
+
+        In the last cross-modality layer, self-attention and feed-forward of the side that is not read lead nowhere;
+        without such layers, that side's whole encoder does.
+        """
+        last = f"encoder.x_layers.{self.config.x_layers - 1}."
+        prefixes: list[str] = []
+        if not regions:
+            branch = ("visn_self_att", "visn_inter", "visn_output")
+            prefixes += [last + part for part in branch] if self.config.x_layers else ["encoder.visn_fc", "encoder.r_"]
+        if not words:
+            branch = ("lang_self_att", "lang_inter", "lang_output")
+            prefixes += [last + part for part in branch] if self.config.x_layers else ["embeddings", "encoder.layer."]
+        starts = tuple(f"{self.base_model_prefix}.{prefix}" for prefix in prefixes)
+        return [name for name, _ in self.named_parameters() if name.startswith(starts)]
 
 
 class LxmertModel(LxmertPreTrainedModel):

@@ -73,3 +73,37 @@ class LxmertForQuestionAnsweringOutput(ModelOutput):
     def logits(self) -> torch.Tensor | None:
         """The answers' logits (B, num_qa_labels), under the name that other models use."""
         return self.question_answering_score
+
+
+@dataclass
+class LxmertForPreTrainingOutput(ModelOutput):
+    """Output of `LxmertForPreTraining`; hidden states and attention maps as in `LxmertModelOutput`.
+
+    Args:
+        loss: scalar, the plain sum of `losses`; with labels only.
+        prediction_logits: (B, T, vocab_size), of the wordpieces; None with `return_logits=False`.
+        cross_relationship_score: (B, 2), logits of "not matched" and "matched".
+        question_answering_score: (B, num_qa_labels), logits of the answers; None where `task_qa` is off.
+        losses: scalars by task, as far as it is switched on and has labels: `mask_lm`, `matched`, `obj`, `attr`,
+            `feat`, `qa`.
+        correct: (2,) each, how many predictions were right and how many were judged, for the tasks that choose among
+            classes; objects and attributes are judged on masked regions where `obj_labels["feat"]` tells them.
+        visual_predictions: `obj` (B, R, num_object_labels), `attr` (B, R, num_attr_labels), `feat`
+            (B, R, visual_feat_dim), as far as switched on; None with `return_logits=False`.
+    """
+
+    loss: torch.Tensor | None = None
+    prediction_logits: torch.Tensor | None = None
+    cross_relationship_score: torch.Tensor | None = None
+    question_answering_score: torch.Tensor | None = None
+    language_hidden_states: Tensors | None = None
+    vision_hidden_states: Tensors | None = None
+    language_attentions: Tensors | None = None
+    vision_attentions: Tensors | None = None
+    cross_encoder_attentions: Tensors | None = None
+    cross_encoder_vision_attentions: Tensors | None = None
+    cross_encoder_language_self_attentions: Tensors | None = None
+    cross_encoder_vision_self_attentions: Tensors | None = None
+    losses: dict[str, torch.Tensor] | None = None
+    correct: dict[str, torch.Tensor] | None = None
+    visual_predictions: dict[str, torch.Tensor] | None = None

@@ -1,17 +1,17 @@
 """`LxmertForQuestionAnswering`: the answer to a question about an image, out of a fixed list (section 2.3, 3.1.3)."""
 
 import torch
-from torch import nn
 
 from lxmert.configuration import LxmertConfig
+from lxmert.modeling_lxmert.answers import LxmertAnswering
 from lxmert.modeling_lxmert.checks import check_answer_labels
 from lxmert.modeling_lxmert.heads import LxmertVisualAnswerHead
 from lxmert.modeling_lxmert.losses import question_answering_loss
-from lxmert.modeling_lxmert.model import LxmertModel, LxmertPreTrainedModel
+from lxmert.modeling_lxmert.model import LxmertModel
 from lxmert.modeling_lxmert.outputs import LxmertForQuestionAnsweringOutput
 
 
-class LxmertForQuestionAnswering(LxmertPreTrainedModel):
+class LxmertForQuestionAnswering(LxmertAnswering):
     """LXMERT with a head that scores the answers of `config.id2label` (VQA, GQA, NLVR v1).
 
     Example:
@@ -27,50 +27,9 @@ class LxmertForQuestionAnswering(LxmertPreTrainedModel):
         self.answer_head = LxmertVisualAnswerHead(config, self.num_qa_labels)
         self.post_init()
 
-    @property
-    def num_qa_labels(self) -> int:
-        """Number of answers."""
-        assert self.config.num_qa_labels is not None  # resolved on construction
-        return self.config.num_qa_labels
-
-    def get_qa_logit_layer(self) -> nn.Linear:
-        """The layer whose rows are the answers."""
-        layer = self.answer_head.logit_fc[-1]
-        assert isinstance(layer, nn.Linear)
-        return layer
-
-    def resize_num_qa_labels(self, num_labels: int | None) -> nn.Linear:
-        """Add answers at the end (freshly initialised, named `LABEL_i`) or remove them from the end.
-
-        The rows that stay keep their weights, texts, dtype and device. None changes nothing.
-
-        Returns:
-            The layer whose rows are the answers.
-        """
-        old = self.get_qa_logit_layer()
-        if num_labels is None or num_labels == old.out_features:
-            return old
-        if num_labels < 1:
-            raise ValueError(f"num_labels must be at least 1, got {num_labels}.")
-        new = nn.Linear(old.in_features, num_labels, device=old.weight.device, dtype=old.weight.dtype)
-        self._init_weights(new)
-        kept = min(num_labels, old.out_features)
-        with torch.no_grad():
-            new.weight[:kept], new.bias[:kept] = old.weight[:kept], old.bias[:kept]
-        self.answer_head.logit_fc[-1] = new
-        answers = [self.config.id2label.get(i, f"LABEL_{i}") for i in range(num_labels)]
-        self.config.num_labels = num_labels
-        self.config.id2label = dict(enumerate(answers))
-        self.config.label2id = {answer: i for i, answer in enumerate(answers)}
-        return new
-
     def parameters_without_gradient(self) -> list[str]:
         """The vision branch behind the last cross-attention: the answer is read from [CLS] and never sees it."""
-        last = f"lxmert.encoder.x_layers.{self.config.x_layers - 1}."
-        dead: tuple[str, ...] = ("visn_self_att", "visn_inter", "visn_output")
-        if not self.config.x_layers:  # without cross-modality layers, no region reaches the answer
-            last, dead = "lxmert.encoder.", ("visn_fc", "r_layers")
-        return [name for name, _ in self.named_parameters() if name.startswith(tuple(last + part for part in dead))]
+        return self.parameters_unread(words=True, regions=False)
 
     def forward(
         self,

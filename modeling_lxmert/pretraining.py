@@ -1,0 +1,246 @@
+"""`LxmertForPreTraining`: the paper's five pre-training tasks (section 3.1)."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from lxmert.configuration import LxmertConfig
+from lxmert.modeling_lxmert.answers import LxmertAnswering
+from lxmert.modeling_lxmert.checks import check_pretraining_labels
+from lxmert.modeling_lxmert.heads import LxmertPreTrainingHeads, LxmertVisualAnswerHead, LxmertVisualObjHead
+from lxmert.modeling_lxmert.losses import (
+    cross_modality_matching_loss,
+    detected_label_loss,
+    feature_regression_loss,
+    masked_language_modelling_loss,
+    question_answering_loss,
+    right_and_judged,
+)
+from lxmert.modeling_lxmert.model import LxmertModel
+from lxmert.modeling_lxmert.outputs import LxmertForPreTrainingOutput, LxmertModelOutput
+
+VisualLabels = dict[str, tuple[torch.Tensor, torch.Tensor]]
+Tensors = dict[str, torch.Tensor]
+Parts = dict[str, tuple[torch.Tensor, torch.Tensor | None]]  # by task: loss, right and judged
+TASKS = ("mask_lm", "matched", "obj", "attr", "feat", "qa")  # the order in which the original adds them up
+
+
+class LxmertForPreTraining(LxmertAnswering):
+    """LXMERT with the heads of all pre-training tasks that its configuration switches on.
+
+    | task | configuration | labels | part of `losses` |
+    |---|---|---|---|
+    | masked cross-modality language modelling | `task_mask_lm` | `labels` | `mask_lm` |
+    | cross-modality matching | `task_matched` | `matched_label` | `matched` |
+    | classification of detected objects | `task_obj_predict`, `visual_obj_loss` | `obj_labels["obj"]` | `obj` |
+    | classification of detected attributes | `task_obj_predict`, `visual_attr_loss` | `obj_labels["attr"]` | `attr` |
+    | RoI-feature regression | `task_obj_predict`, `visual_feat_loss` | `obj_labels["feat"]` | `feat` |
+    | image question answering | `task_qa` | `ans` | `qa` |
+
+    Example:
+        >>> config = LxmertConfig(hidden_size=32, num_attention_heads=2, intermediate_size=64, visual_feat_dim=8)
+        >>> model = LxmertForPreTraining(config).eval()
+        >>> words, features, boxes = torch.tensor([[101, 103, 102]]), torch.zeros(1, 5, 8), torch.zeros(1, 5, 4)
+        >>> output = model(words, features, boxes, labels=torch.tensor([[-100, 2054, -100]]), ans=torch.tensor([-1]))
+        >>> {name: round(loss.item()) for name, loss in output.losses.items()}
+        {'mask_lm': 10, 'qa': 0}
+    """
+
+    _tied_weights_keys = {"cls.predictions.decoder.weight": "lxmert.embeddings.word_embeddings.weight"}
+
+    def __init__(self, config: LxmertConfig):
+        super().__init__(config)
+        self.lxmert = LxmertModel(config)
+        self.cls = LxmertPreTrainingHeads(config)
+        if config.task_obj_predict:
+            self.obj_predict_head = LxmertVisualObjHead(config)
+        if config.task_qa:
+            self.answer_head = LxmertVisualAnswerHead(config, self.num_qa_labels)
+        self.post_init()
+
+    def get_output_embeddings(self) -> nn.Linear:
+        """The decoder of masked wordpieces, tied to the word embeddings."""
+        return self.cls.predictions.decoder
+
+    def set_output_embeddings(self, new_embeddings: nn.Linear) -> None:
+        """Replace the decoder of masked wordpieces."""
+        self.cls.predictions.decoder = new_embeddings
+
+    def resize_token_embeddings(self, *arguments: Any, **keywords: Any) -> nn.Embedding:
+        """As in transformers; the bias of the masked wordpieces keeps its values, dtype and device, new ones are 0."""
+        embeddings = super().resize_token_embeddings(*arguments, **keywords)
+        old = self.cls.predictions.bias
+        if old.numel() != embeddings.num_embeddings:
+            kept = min(old.numel(), embeddings.num_embeddings)
+            bias = old.new_zeros(embeddings.num_embeddings)
+            bias[:kept] = old.data[:kept]
+            self.cls.predictions.bias = nn.Parameter(bias)
+        return embeddings
+
+    def parameters_without_gradient(self) -> list[str]:
+        """Heads of tasks that are switched off, and what no task that is on reads."""
+        config = self.config
+        regions = config.task_obj_predict and any(
+            (config.visual_obj_loss, config.visual_attr_loss, config.visual_feat_loss)
+        )
+        pooled = config.task_matched or config.task_qa
+        heads = {
+            "cls.predictions.": config.task_mask_lm,
+            "cls.seq_relationship.": config.task_matched,
+            "lxmert.pooler.": pooled,
+            "obj_predict_head.": regions,
+        }
+        off = tuple(prefix for prefix, on in heads.items() if not on)
+        unused = [name for name, _ in self.named_parameters() if name.startswith(off)]
+        return unused + self.parameters_unread(words=config.task_mask_lm or pooled, regions=regions)
+
+    def forward(
+        self,
+        input_ids: torch.Tensor | None = None,
+        visual_feats: torch.Tensor | None = None,
+        visual_pos: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        visual_attention_mask: torch.Tensor | None = None,
+        token_type_ids: torch.Tensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        obj_labels: VisualLabels | None = None,
+        matched_label: torch.Tensor | None = None,
+        ans: torch.Tensor | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        encoded_text: torch.Tensor | None = None,
+        encoded_regions: torch.Tensor | None = None,
+        return_logits: bool = True,
+        loss_counts: Tensors | None = None,
+    ) -> LxmertForPreTrainingOutput | tuple:
+        """Predict what was masked; encoder arguments and errors as in `LxmertModel.forward`.
+
+        Labels of a task that is switched off are ignored, and so are targets of -100 or -1. A task without any
+        label in the batch gives 0 with a finite gradient.
+
+        Args:
+            labels: (B, T), wordpiece ids at masked words.
+            obj_labels: by task, labels and weights of B x R regions. `obj`, `attr`: class ids (B, R) and the detector's
+                confidences (B, R). `feat`: features before masking (B, R, visual_feat_dim) and 1 for masked regions
+                (B, R).
+            matched_label: (B,), 1 where the sentence belongs to the image, 0 where not.
+            ans: (B,) class ids of answers, or (B, num_qa_labels) scores in [0, 1].
+            return_logits: False computes the vocabulary's logits at the labelled words only and returns neither them
+                nor the predictions about regions.
+            loss_counts: divide the losses' sums instead of the batch's own counts; see `losses.loss_counts`.
+
+        Raises:
+            TypeError: labels of the wrong type.
+            ValueError: labels of another shape, out of range, or of an unknown visual task; "masked" label regions
+                without the mask of `obj_labels["feat"]`.
+        """
+        return_dict = self.config.return_dict if return_dict is None else return_dict
+        encoded = self.lxmert(
+            input_ids=input_ids,
+            visual_feats=visual_feats,
+            visual_pos=visual_pos,
+            attention_mask=attention_mask,
+            visual_attention_mask=visual_attention_mask,
+            token_type_ids=token_type_ids,
+            inputs_embeds=inputs_embeds,
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+            return_dict=True,
+            encoded_text=encoded_text,
+            encoded_regions=encoded_regions,
+        )
+        check_pretraining_labels(self.config, encoded, labels, obj_labels, matched_label, ans)
+        assert encoded.pooled_output is not None
+        targets = _Targets(labels, obj_labels or {}, matched_label, ans, loss_counts or {})
+        parts: Parts = {}
+        logits = self._predict_words(encoded, targets, parts, return_logits)
+        matching, answers = self._judge_pairs(encoded.pooled_output, targets, parts)
+        predictions = self._predict_regions(encoded, targets, parts, return_logits)
+
+        loss = losses = correct = None
+        if any(label is not None for label in (labels, obj_labels, matched_label, ans)):
+            losses = {name: parts[name][0] for name in TASKS if name in parts}
+            correct = {name: right for name in TASKS if name in parts and (right := parts[name][1]) is not None}
+            loss = sum(losses.values(), start=encoded.pooled_output.new_zeros((), dtype=torch.float32))
+        output = LxmertForPreTrainingOutput(
+            loss=loss,
+            prediction_logits=logits,
+            cross_relationship_score=matching,
+            question_answering_score=answers,
+            **encoded.states_and_maps(),
+            losses=losses,
+            correct=correct,
+            visual_predictions=predictions,
+        )
+        return output if return_dict else output.to_tuple()
+
+    def _predict_words(
+        self, encoded: LxmertModelOutput, targets: "_Targets", parts: Parts, return_logits: bool
+    ) -> torch.Tensor | None:
+        states, labels = encoded.language_output, targets.labels
+        assert states is not None
+        if labels is None or not self.config.task_mask_lm:
+            return self.cls.predictions(states) if return_logits else None
+        if not return_logits:
+            labelled = labels >= 0
+            states, labels = states[labelled], labels[labelled]  # (words with a label, H)
+        logits = self.cls.predictions(states)
+        loss = masked_language_modelling_loss(logits, labels, targets.counts.get("mask_lm"))
+        parts["mask_lm"] = loss, right_and_judged(logits, labels)
+        return logits if return_logits else None
+
+    def _judge_pairs(
+        self, pooled: torch.Tensor, targets: "_Targets", parts: Parts
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Scores of matching (B, 2) and of the answers (B, num_qa_labels)."""
+        matching = self.cls.seq_relationship(pooled)
+        matched = targets.matched_label
+        if matched is not None and self.config.task_matched:
+            loss = cross_modality_matching_loss(matching, matched, targets.counts.get("matched"))
+            parts["matched"] = loss, right_and_judged(matching, matched)
+        if not self.config.task_qa:
+            return matching, None
+        answers = self.answer_head(pooled)
+        if targets.ans is not None:
+            loss = question_answering_loss(answers, targets.ans, targets.counts.get("qa"))
+            one_each = not targets.ans.is_floating_point()
+            parts["qa"] = loss, right_and_judged(answers, targets.ans) if one_each else None
+        return matching, answers
+
+    def _predict_regions(
+        self, encoded: LxmertModelOutput, targets: "_Targets", parts: Parts, return_logits: bool
+    ) -> Tensors | None:
+        obj_labels, count = targets.obj_labels, targets.counts.get("regions")
+        if not self.config.task_obj_predict or not (return_logits or obj_labels):
+            return None
+        predictions = self.obj_predict_head(encoded.vision_output)
+        features, masked = obj_labels.get("feat", (None, None))  # (B, R, D), (B, R)
+        normalizer = self.config.visual_loss_normalizer
+        for name in ("obj", "attr"):
+            if name in predictions and name in obj_labels:
+                classes, weights = obj_labels[name]  # (B, R) each
+                if self.config.visual_label_regions == "masked":
+                    assert masked is not None  # checked above
+                    weights = masked
+                loss = normalizer * detected_label_loss(predictions[name], classes, weights, count)
+                parts[name] = loss, right_and_judged(predictions[name], classes, masked)
+        if "feat" in predictions and features is not None and masked is not None:
+            distance = self.config.visual_feat_distance
+            loss = feature_regression_loss(predictions["feat"], features, masked, distance, count)
+            parts["feat"] = normalizer * loss, None
+        return predictions if return_logits else None
+
+
+@dataclass(frozen=True)
+class _Targets:
+    """What is to be predicted, and by what the losses are divided."""
+
+    labels: torch.Tensor | None
+    obj_labels: VisualLabels
+    matched_label: torch.Tensor | None
+    ans: torch.Tensor | None
+    counts: Tensors
