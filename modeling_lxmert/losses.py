@@ -167,14 +167,14 @@ def loss_counts(batch: dict[str, Any]) -> dict[str, torch.Tensor]:
         {'mask_lm': 1.0, 'qa': 0.0}
     """
     counts = {
-        name: (batch[label] >= 0).sum()
+        name: _number_of_labels(batch[label])
         for name, label in (("mask_lm", "labels"), ("matched", "matched_label"), ("qa", "ans"))
         if batch.get(label) is not None
     }
     if batch.get("obj_labels"):
         mask = batch.get("visual_attention_mask")
         shape = next(iter(batch["obj_labels"].values()))[1]  # (B, R)
-        counts["regions"] = (torch.ones_like(shape) if mask is None else mask).sum()
+        counts["regions"] = (torch.ones_like(shape) if mask is None else mask.expand(shape.shape)).sum()
     return {name: count.float() for name, count in counts.items()}
 
 
@@ -207,6 +207,11 @@ def _cross_entropy(logits: torch.Tensor, labels: torch.Tensor, count: torch.Tens
         logits.float().flatten(0, -2), labels.masked_fill(~labelled, IGNORED[0]).flatten(), reduction="sum"
     )
     return total / _at_least_one(labelled.sum() if count is None else count)
+
+
+def _number_of_labels(labels: torch.Tensor) -> torch.Tensor:
+    """How many items have a class id; questions with scores (B, A) of all answers all have one label."""
+    return torch.tensor(len(labels), device=labels.device) if labels.is_floating_point() else (labels >= 0).sum()
 
 
 def _at_least_one(count: torch.Tensor | int) -> torch.Tensor | int:
