@@ -2,24 +2,37 @@
 
 import json
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import set_seed
+from accelerate.utils import (
+    DataLoaderConfiguration,
+    GradientAccumulationPlugin,
+    gather_object,
+    parse_flag_from_env,
+)
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 from transformers import get_linear_schedule_with_warmup
 from transformers.utils import logging
 
 from lxmert.modeling_lxmert import LxmertPreTrainedModel
+from lxmert.training.batches import EpochBatches, EpochExamples, stable_seed
+from lxmert.training.optimizer import make_optimizer
+from lxmert.training.resume import Progress, SavedStates, fingerprint, write_whole, written_whole
 from lxmert.training.settings import TrainingSettings
+from lxmert.training.tally import ForwardFigures, StepFigures, Tally
 from lxmert.training.task import Batch, Task
 
-REPORT_EVERY = 10  # steps; reading a loss makes a GPU wait, so it is not read at every step
+REPORT_EVERY = 10  # steps
+EXAMPLES_SHOWN = 8  # of a batch whose loss is not finite
 
 
 @dataclass
@@ -27,132 +40,243 @@ class TrainingResult:
     """What a run gave.
 
     Args:
-        best: folder of the checkpoint with the highest selection figure.
+        best: folder of the checkpoint with the best selection figure.
         last: folder of the checkpoint at the end.
         best_figure: the selection figure of `best`.
-        history: one entry for each evaluation: step, epoch, mean training loss since the last one, rate, figures.
+        history: one entry for each evaluation: step, epoch, mean training losses and accuracies since the last one,
+            rate, figures.
     """
 
     best: Path
     last: Path
-    best_figure: float = -math.inf
+    best_figure: float = math.nan
     history: list[dict[str, float]] = field(default_factory=list)
 
 
 def train(model: LxmertPreTrainedModel, task: Task, settings: TrainingSettings) -> TrainingResult:
     """Train a model on a task; the model is changed in place and ends with the last weights.
 
-    Parameters that the loss cannot reach (`parameters_without_gradient`) are frozen, so that several processes need
-    no search for unused ones.
+    Parameters that the loss cannot reach (`parameters_without_gradient`) are frozen during the run, so that several
+    processes need no search for unused ones.
+
+    With `settings.resume`, a run that was stopped at any moment goes on from its last saved state. In float32 on CPU,
+    in one process or two, weights, history and checkpoints are then bit for bit those of a run never stopped: the order
+    of examples is a function of seed and epoch, and before every forward torch's random state is set from seed, step,
+    batch and process, so that neither depends on what ran before. A finished run gives its result again.
 
     Raises:
-        ValueError: no example to train or validate on.
-        FloatingPointError: a loss that is not finite.
+        ValueError: no example to train or validate on; an unfinished state that is not to be resumed, or another
+            run's; sharding (FSDP) without an accelerator.
+        FloatingPointError: a loss or gradient that is not finite. The optimiser has not stepped with it, checkpoints
+            and states stay as they were.
     """
+    on_cpu = not torch.accelerator.is_available() or parse_flag_from_env("ACCELERATE_USE_CPU")
+    if on_cpu and parse_flag_from_env("ACCELERATE_USE_FSDP"):  # which a plugin sets, too
+        raise ValueError(
+            "Sharded training (FSDP) needs GPUs, but this run is on CPU, where Accelerate would silently train whole "
+            "copies: start it without FSDP."
+        )
     for name in ("training", "validation"):
         if not len(getattr(task, name)):
             raise ValueError(f"Task {task.name} has no {name} example.")
-    return _Run(model, task, settings).train()
+    with _frozen(model, model.parameters_without_gradient()):
+        return _Run(model, task, settings).train()
 
 
 class _Run:
     """One call of `train`: what its steps share."""
 
     def __init__(self, model: LxmertPreTrainedModel, task: Task, settings: TrainingSettings):
-        set_seed(settings.seed)
-        self.task, self.settings = task, settings
+        self.task, self.settings, self.original = task, settings, model
+        output_dir = Path(settings.output_dir)
+        self.result = TrainingResult(best=output_dir / "best", last=output_dir / "last")
+        device = torch.accelerator.current_accelerator()
+        self.pinned = device is not None and device.type != "mps"  # which has no pinned memory
         self.accelerator = Accelerator(
             # Said outright: without it, processes that torchrun starts on a machine without a GPU stay strangers.
             cpu=not torch.accelerator.is_available(),
             mixed_precision=settings.mixed_precision,
-            gradient_accumulation_steps=settings.gradient_accumulation_steps,
+            # Accumulation is done by hand; said outright, because a launcher's environment would win otherwise.
+            gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
+            dataloader_config=DataLoaderConfiguration(non_blocking=self.pinned),
             log_with=settings.log_with,
-            project_dir=str(settings.output_dir),
+            project_dir=str(output_dir),
             # The schedule is stepped by hand, once for each step of the optimiser.
             step_scheduler_with_optimizer=False,
         )
-        _freeze(model, model.parameters_without_gradient())
-        learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        optimizer = torch.optim.AdamW(
-            learning, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
-        )
+        processes = self.accelerator.num_processes
+        self.examples = EpochExamples(task.training)
+        self.states = SavedStates(output_dir, self.accelerator, fingerprint(model, task, settings, processes))
+        self.order = EpochBatches(len(task.training), settings.batch_size, settings.seed, processes)
+        self.tally = Tally()
+
+    def train(self) -> TrainingResult:
+        saved, finished = self.states.open(self.settings.resume)
+        if saved is not None and finished:
+            return self._finished(saved)
+        if saved is None:
+            if self.settings.resume and self.accelerator.is_main_process:
+                warnings.warn(
+                    f"There is no state in {self.settings.output_dir} to resume: the run starts from the beginning.",
+                    stacklevel=3,
+                )
+            self.states.clear()
+        self._prepare()
+        if saved is not None:
+            self.states.load(saved, self.model, self.optimizer, self.schedule)
+            self.result.best_figure, self.result.history = saved.best_figure, saved.history
+            self.tally = Tally(**saved.tally)
+        if self.settings.log_with:
+            loggable = {name: str(value) for name, value in asdict(self.settings).items()}
+            self.accelerator.init_trackers(self.task.name, config=loggable)
+        try:
+            self._steps(saved.step if saved else 0)
+            self.states.finish(self._progress(self.steps))
+        finally:
+            self.accelerator.end_training()
+        return self.result
+
+    def _finished(self, saved: Progress) -> TrainingResult:
+        """The result of a run that came to its end before."""
+        weights = type(self.original).from_pretrained(self.result.last).state_dict()
+        self.original.load_state_dict(weights)
+        self.result.best_figure, self.result.history = saved.best_figure, saved.history
+        return self.result
+
+    def _prepare(self) -> None:
+        settings = self.settings
+        Path(settings.output_dir).mkdir(parents=True, exist_ok=True)
+        learning = [parameter for parameter in self.original.parameters() if parameter.requires_grad]
         self.model, self.optimizer, self.training, self.validation = self.accelerator.prepare(
-            model, optimizer, self._loader(train=True), self._loader(train=False)
+            self.original,
+            make_optimizer(learning, settings),
+            self._loader(self.examples, batch_sampler=self.order),
+            self._loader(self.task.validation, batch_size=settings.evaluation_batch_size),
         )
         self.steps_per_epoch = math.ceil(len(self.training) / settings.gradient_accumulation_steps)
         self.steps = self.steps_per_epoch * settings.epochs
         self.schedule = get_linear_schedule_with_warmup(
             self.optimizer, round(self.steps * settings.warmup_share), self.steps
         )
-        output_dir = Path(settings.output_dir)
-        self.result = TrainingResult(best=output_dir / "best", last=output_dir / "last")
 
-    def _loader(self, train: bool) -> DataLoader:
+    def _loader(self, examples: Any, **batches: Any) -> DataLoader:
         return DataLoader(
-            self.task.training if train else self.task.validation,  # type: ignore[arg-type]
-            batch_size=self.settings.batch_size if train else self.settings.evaluation_batch_size,
-            shuffle=train,
+            examples,
             collate_fn=self.task.collate,
-            generator=torch.Generator().manual_seed(self.settings.seed),
+            num_workers=self.settings.workers,
+            pin_memory=self.pinned,
+            **batches,
         )
 
-    def train(self) -> TrainingResult:
-        settings, accelerator = self.settings, self.accelerator
-        Path(settings.output_dir).mkdir(parents=True, exist_ok=True)
-        if settings.log_with:
-            loggable = {name: str(value) for name, value in asdict(settings).items()}
-            accelerator.init_trackers(self.task.name, config=loggable)
+    def _steps(self, step: int) -> None:
+        """All steps after the first `step`."""
+        settings = self.settings
         measured_at = self._steps_to_measure_at()
-        step, losses = 0, _RunningMeans()
-        hidden = not (settings.progress and accelerator.is_main_process)
-        with tqdm(total=self.steps, desc=f"Training {self.task.name}", unit=" steps", disable=hidden) as bar:
+        hidden = not (settings.progress and self.accelerator.is_main_process)
+        description = f"Training {self.task.name}"
+        with tqdm(total=self.steps, initial=step, desc=description, unit=" steps", disable=hidden) as bar:
             self.model.train()
-            for epoch in range(settings.epochs):
-                if hasattr(self.training, "set_epoch"):
-                    self.training.set_epoch(epoch)
-                for batch in self.training:
-                    losses.add(self._micro_step(batch))
-                    if not accelerator.sync_gradients:
-                        continue
+            pace = _Pace()
+            for epoch in range(step // self.steps_per_epoch, settings.epochs):
+                done = step - epoch * self.steps_per_epoch
+                self.order.start(epoch, skip=done * settings.gradient_accumulation_steps)
+                for batches in _groups(self.training, settings.gradient_accumulation_steps):
                     step += 1
+                    self.tally.add(self._step(step, batches))
                     bar.update()
+                    pace.add(self._examples_at(step))
                     if step % REPORT_EVERY == 0 or step in measured_at:
-                        means = losses.means(step, accelerator)
-                        shown = {name: f"{value:.4f}" for name, value in means.items()}
-                        bar.set_postfix(shown | {"lr": f"{self._rate():.1e}"}, refresh=False)
-                        accelerator.log(means | {"learning_rate": self._rate()}, step=step)
+                        self._report(step, bar, pace)
                     if step in measured_at:
-                        self._measure(step, means)
-                        losses = _RunningMeans()
-        accelerator.end_training()
-        return self.result
+                        self._measure(step)
+                        self.tally, pace = Tally(), _Pace()
+                    if settings.save_state_every and step % settings.save_state_every == 0 and step < self.steps:
+                        self.states.save(self._progress(step), self.model, self.optimizer, self.schedule)
 
     def _steps_to_measure_at(self) -> set[int]:
         count = self.settings.epochs * self.settings.evaluations_per_epoch
         return {math.ceil(self.steps * i / count) for i in range(1, count + 1)}
 
-    def _micro_step(self, batch: Batch) -> dict[str, torch.Tensor]:
-        """Forward and backward of one micro-batch; steps the optimiser when enough have come together."""
-        with self.accelerator.accumulate(self.model):
-            output = self.model(**batch)
-            self.accelerator.backward(output.loss)
-            if self.accelerator.sync_gradients:
-                self.accelerator.clip_grad_norm_(self.model.parameters(), self.settings.max_gradient_norm)
-            self.optimizer.step()
-            if self.accelerator.sync_gradients and not self.accelerator.optimizer_step_was_skipped:
-                self.schedule.step()
-            self.optimizer.zero_grad()
-        parts = getattr(output, "losses", None) or {}
-        return {"loss": output.loss.detach(), **{name: part.detach() for name, part in parts.items()}}
+    def _examples_at(self, step: int) -> int:
+        """Examples in one step, over all processes."""
+        most = self.settings.gradient_accumulation_steps * self.settings.batch_size * self.accelerator.num_processes
+        return min(most, len(self.examples) - (step - 1) % self.steps_per_epoch * most)
+
+    def _progress(self, step: int) -> Progress:
+        return Progress(step, self.result.best_figure, self.result.history, asdict(self.tally))
 
     def _rate(self) -> float:
         return self.schedule.get_last_lr()[0]
 
-    def _measure(self, step: int, losses: dict[str, float]) -> None:
+    def _step(self, step: int, batches: list[Batch]) -> StepFigures:
+        """One step of the optimiser: forward and backward of each micro-batch, then the change of the weights."""
+        accelerator, forwards = self.accelerator, []
+        counts = self._counts(batches)
+        for i, batch in enumerate(batches):
+            torch.manual_seed(stable_seed("computation", self.settings.seed, step, i, accelerator.process_index))
+            with accelerator.no_sync(self.model) if i + 1 < len(batches) else nullcontext():
+                output = self.model(**batch, **counts)
+                accelerator.backward(output.loss / len(batches))
+            forwards.append(ForwardFigures.of(output))
+        norm = accelerator.clip_grad_norm_(self.model.parameters(), self.settings.max_gradient_norm)
+        # The one wait for the device: the optimiser must not step with what is not finite.
+        figures = StepFigures.read(forwards, norm, accelerator)
+        # In fp16 gradients overflow now and then; the scaler then skips the step by itself.
+        if figures.not_finite() or (accelerator.scaler is None and not math.isfinite(figures.gradient_norm)):
+            raise FloatingPointError(self._what_is_not_finite(step, forwards, figures))
+        self.optimizer.step()
+        if not accelerator.optimizer_step_was_skipped:
+            self.schedule.step()
+        self.optimizer.zero_grad()
+        return figures
+
+    def _counts(self, batches: list[Batch]) -> dict[str, dict[str, torch.Tensor]]:
+        """The keyword `loss_counts`, if the task counts: means over all batches of the step, in all processes."""
+        if self.task.counts is None:
+            return {}
+        each = [self.task.counts(batch) for batch in batches]
+        names = list(each[0])
+        sums = torch.stack([torch.stack([counts[name].float() for counts in each]).sum() for name in names])
+        sums = self.accelerator.reduce(sums.to(self.accelerator.device), reduction="sum")
+        means = sums / (len(batches) * self.accelerator.num_processes)
+        return {"loss_counts": dict(zip(names, means.unbind(), strict=True))}
+
+    def _what_is_not_finite(self, step: int, forwards: list[ForwardFigures], figures: StepFigures) -> str:
+        """The message, the same in all processes."""
+        losses = figures.not_finite()
+        epoch, before = divmod(step - 1, self.steps_per_epoch)
+        describe = self.task.describe or str
+        keys = []
+        for i, forward in enumerate(forwards):
+            if not losses or not forward.are_finite():
+                batch = before * self.settings.gradient_accumulation_steps + i
+                keys += self.order.batch(epoch, batch * self.accelerator.num_processes + self.accelerator.process_index)
+        shown = [describe(self.examples[key]) for key in keys[:EXAMPLES_SHOWN]]
+        parts = gather_object([(shown, len(keys))])
+        shown = [text for texts, _ in parts for text in texts][:EXAMPLES_SHOWN]
+        more = sum(count for _, count in parts) - len(shown)
+        said = ", ".join(f"the {name} became {value}" for name, value in losses.items())
+        said = said or f"the gradient's norm became {figures.gradient_norm}"
+        return (
+            f"At step {step} {said}. The weights were not changed by it, and checkpoints and states are as they were. "
+            f"Lower the learning rate, or look for extreme features among the examples:\n  "
+            + "\n  ".join(shown)
+            + (f"\n  and {more} more" if more else "")
+        )
+
+    def _report(self, step: int, bar: tqdm, pace: "_Pace") -> None:
+        means = self.tally.means()
+        shown = {name: f"{value:.4f}" for name, value in means.items()}
+        bar.set_postfix(shown | {"lr": f"{self._rate():.1e}"}, refresh=False)
+        said = {"learning_rate": self._rate(), "examples_per_second": pace.rate()}
+        self.accelerator.log(means | said, step=step)
+
+    def _measure(self, step: int) -> None:
         """Measure the validation examples, log, and save the checkpoints."""
+        means = self.tally.means()
         figures = self.task.measure(self.model, self.validation, self.accelerator)
         self.model.train()
-        entry = {"step": step, "epoch": step / self.steps_per_epoch, "learning_rate": self._rate(), **losses}
+        entry = {"step": step, "epoch": step / self.steps_per_epoch, "learning_rate": self._rate(), **means}
         entry |= {f"validation_{name}": value for name, value in figures.items()}
         self.result.history.append(entry)
         self.accelerator.log(entry, step=step)
@@ -160,14 +284,14 @@ class _Run:
             raise ValueError(
                 f"Task {self.task.name} selects by {self.task.selection!r}, but measured {sorted(figures)}."
             )
-        figure = figures[self.task.selection]
         if self.accelerator.is_main_process:
             history_file = Path(self.settings.output_dir) / "history.json"
-            history_file.write_text(json.dumps(self.result.history, indent=2) + "\n")
+            write_whole(history_file, json.dumps(self.result.history, indent=2) + "\n")
             if self.settings.progress:
-                said = ", ".join(f"{name} {value:.4f}" for name, value in (losses | figures).items())
+                said = ", ".join(f"{name} {value:.4f}" for name, value in (means | figures).items())
                 tqdm.write(f"  epoch {entry['epoch']:.2f}, step {step}: {said}")
-        if figure > self.result.best_figure or len(self.result.history) == 1:
+        figure, best = figures[self.task.selection], self.result.best_figure
+        if math.isnan(best) or (figure > best if self.task.greater_is_better else figure < best):
             self.result.best_figure = figure
             self._save(self.result.best)
         self._save(self.result.last)
@@ -176,35 +300,36 @@ class _Run:
         model = self.accelerator.unwrap_model(self.model)
         state = self.accelerator.get_state_dict(self.model)
         if self.accelerator.is_main_process:
-            with _without_progress_bars():
-                model.save_pretrained(folder, state_dict=state)
+            with written_whole(folder) as writing, _without_progress_bars():
+                model.save_pretrained(writing, state_dict=state)
                 for companion in self.task.saved_with_model:
-                    companion.save_pretrained(str(folder))
+                    companion.save_pretrained(str(writing))
         self.accelerator.wait_for_everyone()
 
 
-class _RunningMeans:
-    """Means of the losses since the last measurement, summed without reading them."""
+class _Pace:
+    """Examples per second since its making."""
 
     def __init__(self) -> None:
-        self._sums: dict[str, torch.Tensor] = {}
-        self._count = 0
+        self._examples, self._started = 0, time.perf_counter()
 
-    def add(self, losses: dict[str, torch.Tensor]) -> None:
-        for name, value in losses.items():
-            self._sums[name] = self._sums.get(name, torch.zeros_like(value)) + value
-        self._count += 1
+    def add(self, examples: int) -> None:
+        self._examples += examples
 
-    def means(self, step: int, accelerator: Accelerator) -> dict[str, float]:
-        sums = accelerator.reduce(torch.stack(list(self._sums.values())), reduction="mean")  # over the processes
-        means = dict(zip(self._sums, (sums / self._count).tolist(), strict=True))
-        for name, value in means.items():
-            if not math.isfinite(value):
-                raise FloatingPointError(
-                    f"The {name} became {value} shortly before step {step}: lower the learning rate, or look for "
-                    "extreme features. The checkpoints hold the weights of the last evaluation."
-                )
-        return means
+    def rate(self) -> float:
+        return self._examples / (time.perf_counter() - self._started)
+
+
+def _groups(batches: Iterable[Batch], size: int) -> Iterator[list[Batch]]:
+    """Lists of `size` batches; the last one may be shorter."""
+    group = []
+    for batch in batches:
+        group.append(batch)
+        if len(group) == size:
+            yield group
+            group = []
+    if group:
+        yield group
 
 
 @contextmanager
@@ -219,6 +344,14 @@ def _without_progress_bars() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _freeze(model: torch.nn.Module, names: list[str]) -> None:
-    for name in names:
+@contextmanager
+def _frozen(model: torch.nn.Module, names: list[str]) -> Iterator[None]:
+    """Parameters that do not learn meanwhile."""
+    learning = [name for name in names if model.get_parameter(name).requires_grad]
+    for name in learning:
         model.get_parameter(name).requires_grad_(False)
+    try:
+        yield
+    finally:
+        for name in learning:
+            model.get_parameter(name).requires_grad_(True)

@@ -1,16 +1,24 @@
 """What can be chosen about a training run."""
 
+import math
+import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, get_args
+
+MixedPrecision = Literal["no", "fp16", "bf16"]
 
 
 @dataclass(frozen=True)
 class TrainingSettings:
     """Choices of the training loop; the defaults are the paper's for VQA (section 3.3 and its appendix).
 
+    The original pre-trains (`src/pretrain/lxmert_pretrain.py`, BertAdam) with `learning_rate=1e-4`,
+    `warmup_share=0.05`, `max_gradient_norm=1.0`, `adam_epsilon=1e-6` and `bias_correction=False`.
+
     Args:
-        output_dir: folder for the checkpoints `best` and `last`, and for `history.json`.
+        output_dir: folder for the checkpoints `best` and `last`, for `history.json` and for saved states.
         epochs: passes over the training examples.
         batch_size: examples in a micro-batch of one process.
         evaluation_batch_size: examples in a batch of the evaluation.
@@ -24,9 +32,15 @@ class TrainingSettings:
         seed: of the order of examples, dropout and all else that is random.
         log_with: a tracker that Accelerate knows ("tensorboard", "wandb", ...), logging to `output_dir`.
         progress: show a bar with loss, learning rate, steps per second and time left.
+        workers: processes that load batches beside each training process; the result does not depend on it.
+        save_state_every: steps of the optimiser between saved states, from which `resume` goes on; None saves none.
+        resume: go on from the state in `output_dir`, to the same end as a run that was never stopped.
+        adam_epsilon: AdamW's epsilon.
+        bias_correction: whether Adam's averages are divided by the share of gradients that they have seen.
 
     Raises:
-        ValueError: a number out of range.
+        TypeError: a value of another type, such as a text in place of a number.
+        ValueError: a number out of range, or another `mixed_precision`.
     """
 
     output_dir: str | Path
@@ -38,21 +52,55 @@ class TrainingSettings:
     warmup_share: float = 0.1
     weight_decay: float = 0.01
     max_gradient_norm: float = 5.0
-    mixed_precision: Literal["no", "fp16", "bf16"] = "no"
+    mixed_precision: MixedPrecision = "no"
     evaluations_per_epoch: int = 1
     seed: int = 9595
     log_with: str | None = None
     progress: bool = True
+    workers: int = 0
+    save_state_every: int | None = None
+    resume: bool = False
+    adam_epsilon: float = 1e-8
+    bias_correction: bool = True
 
     def __post_init__(self) -> None:
+        if not isinstance(self.output_dir, (str, os.PathLike)):
+            raise TypeError(f"output_dir must be a path, got {self.output_dir!r}.")
+        if self.log_with is not None and not isinstance(self.log_with, str):
+            raise TypeError(f"log_with must be the name of a tracker or None, got {self.log_with!r}.")
+        if self.mixed_precision not in get_args(MixedPrecision):
+            raise ValueError(f'mixed_precision must be "no", "fp16" or "bf16", got {self.mixed_precision!r}.')
+        for name in ("progress", "resume", "bias_correction"):
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(f"{name} must be true or false, got {getattr(self, name)!r}.")
         counts = ("epochs", "batch_size", "evaluation_batch_size", "gradient_accumulation_steps")
-        for name in (*counts, "evaluations_per_epoch"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
-        for name in ("learning_rate", "max_gradient_norm"):
+        for name in (*counts, "evaluations_per_epoch", "save_state_every", "seed", "workers"):
+            value = getattr(self, name)
+            if value is None and name == "save_state_every":
+                continue
+            if not isinstance(value, int) or isinstance(value, bool):
+                raise TypeError(f"{name} must be a whole number, got {value!r}.")
+            least = 0 if name in ("seed", "workers") else 1
+            if value < least:
+                raise ValueError(f"{name} must be at least {least}, got {value}.")
+        for name in ("learning_rate", "max_gradient_norm", "adam_epsilon", "weight_decay", "warmup_share"):
+            _check_number(name, getattr(self, name))
+        for name in ("learning_rate", "max_gradient_norm", "adam_epsilon"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}.")
         if self.weight_decay < 0:
             raise ValueError(f"weight_decay must not be negative, got {self.weight_decay}.")
         if not 0 <= self.warmup_share <= 1:
             raise ValueError(f"warmup_share must lie in [0, 1], got {self.warmup_share}.")
+
+
+def _check_number(name: str, value: Any) -> None:
+    if isinstance(value, str):
+        # YAML reads 1e-4 as a text: its numbers need a point and, in the exponent, a sign
+        parts = re.fullmatch(r"([+-]?\d+)(\.\d*)?[eE]([+-]?)(\d+)", value)
+        hint = f"; in YAML, write {parts[1]}{parts[2] or '.0'}e{parts[3] or '+'}{parts[4]}" if parts else ""
+        raise TypeError(f"{name} must be a number, got the text {value!r}{hint}.")
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        raise TypeError(f"{name} must be a number, got {value!r}.")
+    if not math.isfinite(value):
+        raise ValueError(f"{name} must be finite, got {value}.")

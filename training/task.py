@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from accelerate import Accelerator
 from torch.utils.data import DataLoader
 
-Batch = dict[str, torch.Tensor]
+Batch = dict[str, Any]  # a model's keywords: tensors, also in nested dictionaries and tuples
 
 
 class Saveable(Protocol):
@@ -18,27 +18,51 @@ class Saveable(Protocol):
         """Write it to a folder."""
 
 
+@runtime_checkable
+class DrawnExamples(Protocol):
+    """Training examples that differ from epoch to epoch, as masks and replaced sentences do."""
+
+    def __len__(self) -> int:
+        """How many there are in every epoch."""
+
+    def draw(self, epoch: int, index: int) -> Any:
+        """The example of this index in this epoch; it must depend on nothing else, or a resumed run differs."""
+
+
 @dataclass(frozen=True)
 class Task:
     """What is learned and how it is measured. Fine-tuning is one such record; pre-training is another.
 
-    The model's output needs a `loss`; where it also has `losses` (its parts by name), the loop reports each.
+    The model's output needs a `loss`. Where it also has `losses` (its parts by name, 0-dim), the loop reports the mean
+    of each; where it has `correct` (by name a float tensor (2,): number right, number judged), it reports
+    `<name>_accuracy`. The names must be the same in all processes at a step; they may change from step to step.
 
     Args:
         name: of the run in trackers.
-        training: examples to learn from; any sequence.
+        training: examples to learn from: any sequence, or one with a method `draw(epoch, index)`, which is then called
+            instead of `training[index]` (see `DrawnExamples`).
         validation: examples that choose the best checkpoint.
-        collate: makes a batch, the model's keywords, from a list of examples.
+        collate: makes a batch, the model's keywords, from a list of examples. It should depend on these alone.
         measure: figures of the model on a loader of validation batches. Called in every process with the prepared
             model and loader.
-        selection: the figure of `measure` that the best checkpoint has highest.
+        selection: the figure of `measure` that chooses the best checkpoint.
         saved_with_model: written beside the weights of every checkpoint.
+        counts: for losses that are means over a varying number of labelled items. Gives, from a batch, the numbers
+            (0-dim tensors by name, always the same names) by which the batch's sums are to be divided. The loop
+            averages each over all batches of a step, in every process, and hands it to the model's forward as
+            `loss_counts={name: tensor}`; a model that divides its sums by these makes the step's loss exactly that of
+            one large batch. An average may be 0. Without it a step's loss is the mean of its batches' losses.
+        describe: names a training example in the message about a loss that is not finite; `str` by default.
+        greater_is_better: whether the best checkpoint has `selection` highest, or lowest as for a loss.
     """
 
     name: str
-    training: Sequence[Any]
+    training: Sequence[Any] | DrawnExamples
     validation: Sequence[Any]
     collate: Callable[[list[Any]], Batch]
     measure: Callable[[torch.nn.Module, DataLoader, Accelerator], dict[str, float]]
     selection: str
     saved_with_model: tuple[Saveable, ...] = ()
+    counts: Callable[[Batch], dict[str, torch.Tensor]] | None = None
+    describe: Callable[[Any], str] | None = None
+    greater_is_better: bool = True
