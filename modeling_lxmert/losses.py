@@ -174,7 +174,7 @@ def loss_counts(batch: dict[str, Any]) -> dict[str, torch.Tensor]:
     if batch.get("obj_labels"):
         mask = batch.get("visual_attention_mask")
         shape = next(iter(batch["obj_labels"].values()))[1]  # (B, R)
-        counts["regions"] = (torch.ones_like(shape) if mask is None else mask.expand(shape.shape)).sum()
+        counts["regions"] = (torch.ones_like(shape) if mask is None else mask.expand(shape.shape)).float().sum()
     return {name: count.float() for name, count in counts.items()}
 
 

@@ -86,6 +86,8 @@ class LxmertForPreTraining(LxmertAnswering):
             (config.visual_obj_loss, config.visual_attr_loss, config.visual_feat_loss)
         )
         pooled = config.task_matched or config.task_qa
+        if not (config.task_mask_lm or pooled or regions):
+            return [name for name, _ in self.named_parameters()]
         heads = {
             "cls.predictions.": config.task_mask_lm,
             "cls.seq_relationship.": config.task_matched,

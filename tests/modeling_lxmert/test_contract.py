@@ -1,7 +1,13 @@
+from typing import Any
+
+import pytest
 import torch
 
-from lxmert import LxmertForQuestionAnswering, LxmertModel
+from lxmert import LxmertForPreTraining, LxmertForQuestionAnswering, LxmertModel
+from lxmert.modeling_lxmert import LxmertPreTrainedModel
+from tests.conftest import make_batch
 from tests.modeling_lxmert.contract import ModelContract
+from tests.modeling_lxmert.labels import make_labels
 
 
 class TestLxmertModel(ModelContract):
@@ -19,3 +25,55 @@ class TestLxmertForQuestionAnsweringWithScores(ModelContract):
     model_class = LxmertForQuestionAnswering
     main_output = "question_answering_score"
     labels = {"labels": torch.linspace(0, 1, 21).reshape(3, 7)}
+
+
+TASKS = {"task_mask_lm", "task_matched", "task_obj_predict", "task_qa"}
+LOSSES = {"visual_obj_loss", "visual_attr_loss", "visual_feat_loss"}
+
+
+class TestLxmertForPreTraining(ModelContract):
+    model_class = LxmertForPreTraining
+    main_output = "prediction_logits"
+    labels = make_labels()
+
+    @pytest.mark.parametrize("layers", [2, 0], ids=["two cross-modality layers", "no cross-modality layer"])
+    @pytest.mark.parametrize(
+        "off",
+        [
+            set(),
+            *(TASKS - {task} for task in sorted(TASKS)),
+            *({task} for task in sorted(TASKS)),
+            LOSSES,
+            *(LOSSES - {loss} for loss in sorted(LOSSES)),
+            TASKS - {"task_obj_predict"} | LOSSES - {"visual_feat_loss"},
+        ],
+        ids=lambda off: "without " + (", ".join(sorted(off)) or "nothing"),
+    )
+    def test_what_learns_from_some_tasks(self, off: set[str], layers: int) -> None:
+        self.check_what_learns(self.make(x_layers=layers, **dict.fromkeys(off, False)))
+
+    @pytest.mark.parametrize("off", [TASKS, TASKS - {"task_obj_predict"} | LOSSES])
+    def test_nothing_learns_without_a_task(self, off: set[str]) -> None:
+        model = self.make(**dict.fromkeys(off, False))
+        loss = self.loss(model, make_batch())
+        assert loss.item() == 0
+        assert not loss.requires_grad
+        assert sorted(model.parameters_without_gradient()) == sorted(name for name, _ in model.named_parameters())
+
+    @pytest.mark.parametrize("layers", [2, 0])
+    def test_what_learns_without_tied_embeddings(self, layers: int) -> None:
+        for off in (set(), {"task_mask_lm"}, TASKS - {"task_obj_predict"}):
+            self.check_what_learns(self.make(x_layers=layers, tie_word_embeddings=False, **dict.fromkeys(off, False)))
+
+
+class TestRegionsOfLxmertForPreTraining(ModelContract):
+    """The same promises for what is predicted about regions."""
+
+    model_class = LxmertForPreTraining
+    main_output = "visual_predictions"
+    labels = make_labels(nothing=-1, soft=True)
+
+    def run(self, model: LxmertPreTrainedModel, inputs: dict[str, Any]) -> torch.Tensor:
+        with torch.no_grad():
+            predictions = model(**inputs).visual_predictions
+        return torch.cat([predictions[name] for name in ("obj", "attr", "feat")], dim=-1)

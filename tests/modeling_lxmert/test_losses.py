@@ -141,6 +141,8 @@ def test_counts_of_a_batch() -> None:
     assert padded["regions"].item() == 4
     one_image = loss_counts(batch | {"visual_attention_mask": torch.tensor([[1, 1, 0]])})
     assert one_image["regions"].item() == 4, "a single image serves both questions"
+    half = loss_counts({"obj_labels": {"obj": (torch.zeros(257, 1).long(), torch.ones(257, 1).bfloat16())}})
+    assert half["regions"].item() == 257, "bfloat16 has no 257"
     assert loss_counts({"labels": None, "obj_labels": None}) == {}
     assert loss_counts({"ans": torch.rand(2, 9)})["qa"].item() == 2, "scores count by question"
 
