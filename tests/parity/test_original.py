@@ -3,12 +3,14 @@
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from lxmert import LxmertConfig, LxmertForQuestionAnswering, LxmertModel
+from lxmert import LxmertConfig, LxmertForPreTraining, LxmertForQuestionAnswering, LxmertModel
+from lxmert.modeling_lxmert import LxmertPreTrainedModel
 from tests.parity.golden import golden_array, golden_state_dict
 
 MAPS = {
@@ -21,10 +23,21 @@ MAPS = {
 }
 
 
+def config_of(reference: Path) -> LxmertConfig:
+    values = json.loads((reference / "lxmert_pretraining.json").read_text())["config"]
+    return LxmertConfig(**values, attn_implementation="eager")
+
+
 @pytest.fixture(scope="module")
 def model(reference: Path) -> LxmertForQuestionAnswering:
-    values = json.loads((reference / "lxmert_pretraining.json").read_text())["config"]
-    model = LxmertForQuestionAnswering(LxmertConfig(**values, attn_implementation="eager"))
+    model = LxmertForQuestionAnswering(config_of(reference))
+    model.load_state_dict(golden_state_dict(model.state_dict()))
+    return model.eval()
+
+
+@pytest.fixture
+def pretraining(reference: Path) -> LxmertForPreTraining:
+    model = LxmertForPreTraining(config_of(reference))
     model.load_state_dict(golden_state_dict(model.state_dict()))
     return model.eval()
 
@@ -102,8 +115,69 @@ def test_base_model_loads_the_same_weights(model: LxmertForQuestionAnswering) ->
     assert set(base.state_dict()) == names
 
 
-def test_names_and_shapes_of_the_released_checkpoint(reference: Path) -> None:
-    released = json.loads((reference / "lxmert_state_dict.json").read_text())["LxmertForQuestionAnswering"]
+def targets_of(golden: dict[str, torch.Tensor]) -> dict[str, Any]:
+    """The original's targets as they are: -1 where there is none."""
+    return {
+        "labels": golden["in/masked_lm_labels"],
+        "matched_label": golden["in/matched_label"],
+        "ans": golden["in/ans"],
+        "obj_labels": {
+            "obj": (golden["in/obj_labels"], golden["in/obj_conf"]),
+            "attr": (golden["in/attr_labels"], golden["in/attr_conf"]),
+            "feat": (golden["in/feat_targets"], golden["in/feat_mask"]),
+        },
+    }
+
+
+@pytest.mark.parametrize("implementation", ["eager", "sdpa"])
+@pytest.mark.parametrize(("prefix", "visual_mask"), [("nomask", False), ("vmask", True)])
+def test_pretraining_outputs_losses_and_gradients(
+    reference: Path, pretraining: LxmertForPreTraining, prefix: str, visual_mask: bool, implementation: str
+) -> None:
+    golden = load(reference / "lxmert_pretraining.npz")
+    pretraining.set_attn_implementation(implementation)
+    output = pretraining(**inputs_of(golden, visual_mask), **targets_of(golden))
+    assert output.visual_predictions is not None
+    outputs = {
+        "prediction_logits": output.prediction_logits,
+        "cross_relationship_score": output.cross_relationship_score,
+        "question_answering_score": output.question_answering_score,
+        "obj_logits": output.visual_predictions["obj"],
+        "attr_logits": output.visual_predictions["attr"],
+        "feat_pred": output.visual_predictions["feat"],
+    }
+    for name, found in outputs.items():
+        torch.testing.assert_close(found, golden[f"{prefix}/{name}"], atol=2e-5, rtol=0)
+    losses = output.losses | {"total": output.loss}
+    assert list(losses) == ["mask_lm", "matched", "obj", "attr", "feat", "qa", "total"]
+    for name, found in losses.items():
+        torch.testing.assert_close(found, golden[f"{prefix}/loss_{name}"], atol=1e-4, rtol=0)
+
+    output.loss.backward()
+    norms = {name: parameter.grad.norm().item() for name, parameter in pretraining.named_parameters()}
+    expected = json.loads((reference / f"lxmert_pretraining_grad_norms_{prefix}.json").read_text())
+    assert norms.keys() == expected.keys()
+    for name, norm in norms.items():  # those of the keys' biases are rounding, of 1e-7
+        assert norm == pytest.approx(expected[name], rel=1e-4, abs=1e-6), name
+
+
+def test_smooth_l1_and_all_regions_are_the_originals(reference: Path, pretraining: LxmertForPreTraining) -> None:
+    """The paper's variants give other numbers: the defaults are the original code's."""
+    golden = load(reference / "lxmert_pretraining.npz")
+    pretraining.config.visual_feat_distance, pretraining.config.visual_label_regions = "l2", "masked"
+    with torch.no_grad():
+        losses = pretraining(**inputs_of(golden, visual_mask=False), **targets_of(golden)).losses
+    for name in ("obj", "attr", "feat"):
+        assert abs(losses[name] - golden[f"nomask/loss_{name}"]) > 0.1, name
+
+
+@pytest.mark.parametrize(
+    ("model_class", "sizes"), [(LxmertForPreTraining, {}), (LxmertForQuestionAnswering, {"num_qa_labels": 3129})]
+)
+def test_names_and_shapes_of_the_released_checkpoint(
+    reference: Path, model_class: type[LxmertPreTrainedModel], sizes: dict[str, int]
+) -> None:
+    released = json.loads((reference / "lxmert_state_dict.json").read_text())[model_class.__name__]
     with torch.device("meta"):
-        ours = LxmertForQuestionAnswering(LxmertConfig(num_qa_labels=3129)).state_dict()
+        ours = model_class(LxmertConfig(**sizes)).state_dict()
     assert {name: list(value.shape) for name, value in ours.items()} == released
