@@ -24,6 +24,7 @@ import datasets
 import numpy as np
 from datasets.arrow_writer import ArrowWriter
 
+from lxmert.processing.id_index import IdIndex
 from lxmert.processing.regions import Regions
 
 FORMAT_VERSION = 1
@@ -60,7 +61,7 @@ class RegionStore(Mapping[str, Regions]):
             )
         self.description: dict[str, Any] = content["description"]
         self.dataset: datasets.Dataset = datasets.load_from_disk(str(self.path))
-        self._rows = {image_id: row for row, image_id in enumerate(self.dataset.data.column("image_id").to_pylist())}
+        self._rows = IdIndex(self.dataset.data.column("image_id"))
 
     @classmethod
     def create(
@@ -123,10 +124,13 @@ class RegionStore(Mapping[str, Regions]):
     def __len__(self) -> int:
         return len(self._rows)
 
+    def __contains__(self, image_id: object) -> bool:
+        return self._rows.find(image_id) is not None
+
     def _row(self, image_id: str) -> int:
-        if image_id not in self._rows:
+        if (row := self._rows.find(image_id)) is None:
             raise KeyError(f"Image {image_id!r} is not among the {len(self)} images of the region store {self.path}.")
-        return self._rows[image_id]
+        return row
 
 
 @contextmanager

@@ -52,6 +52,9 @@ def test_a_missing_image_is_named(tmp_path: Path) -> None:
         store["b"]
     with pytest.raises(KeyError, match="Image 'b'"):
         store.many(["a", "b"])
+    assert "a" in store
+    assert "b" not in store
+    assert 1 not in store
 
 
 @pytest.mark.parametrize(
