@@ -4,8 +4,9 @@ import atexit
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import datasets
 import pyarrow as pa
@@ -36,17 +37,26 @@ def records_folder(cache_dir: str | Path | None) -> Path:
     return folder
 
 
-def write_tables(path: Path, tables: Iterable[pa.Table], features: datasets.Features) -> None:
-    """Write an Arrow file that appears when it is whole; several processes may write the same one at once."""
+def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
+    """Write a file that appears when it is whole; several processes may write the same one at once."""
     work = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
+        write(work)
+        work.replace(path)
+    finally:
+        work.unlink(missing_ok=True)
+
+
+def write_tables(path: Path, tables: Iterable[pa.Table], features: datasets.Features) -> None:
+    """Write tables to an Arrow file as they come."""
+
+    def write(work: Path) -> None:
         with ArrowWriter(path=str(work), features=features) as writer:
             for table in tables:
                 writer.write_table(table)
             writer.finalize()
-        work.replace(path)
-    finally:
-        work.unlink(missing_ok=True)
+
+    write_whole(path, write)
 
 
 def read_batches(records: datasets.Dataset, description: str, progress: bool) -> Iterator[tuple[int, pa.Table]]:

@@ -15,7 +15,7 @@ Rows lie in memory-mapped Arrow files, so millions of them cost hardly any memor
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Collection, Container, Iterator, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -29,7 +29,14 @@ from tqdm.auto import tqdm
 
 from lxmert.processing.record_report import SHOWN, BadRow, BadRows, RecordReport, check_bad_rows
 from lxmert.processing.record_rows import FieldNames, Row, rows_of_dataset, rows_of_file
-from lxmert.processing.record_tables import BATCH_ROWS, FEATURES, read_batches, records_folder, write_tables
+from lxmert.processing.record_tables import (
+    BATCH_ROWS,
+    FEATURES,
+    read_batches,
+    records_folder,
+    write_tables,
+    write_whole,
+)
 
 FORMAT_VERSION = 1
 # Something to read: neither space, control, format nor combining characters, nor letters that are drawn blank.
@@ -109,9 +116,9 @@ class _Reading:
         report = RecordReport()
         write_tables(path, self._tables(report, progress), FEATURES)
         if report.left_out and self.bad_rows == "raise":
-            path.unlink()
+            path.unlink(missing_ok=True)
         else:
-            report_path.write_text(report.to_json())
+            write_whole(report_path, lambda work: work.write_text(report.to_json()))
         return path, report
 
     def _content(self) -> list[str]:
@@ -187,8 +194,8 @@ def check_records(
     columns = {name: feature for name, feature in FEATURES.items() if name != "origin"}
     if {name: records.features.get(name) for name in columns} != columns:
         raise ValueError(f"records must have the columns {columns}, got {records.features}: make them by read_records.")
-    if isinstance(images, Sequence):
-        images = frozenset(images)
+    if isinstance(images, Iterable):
+        images = frozenset(images)  # looked up millions of times
     table = None if answers is None else pa.array(list(answers), pa.string())
     found, digest = RecordReport(), hashlib.sha256(records._fingerprint.encode())
     for start, batch in read_batches(records, "Checking records", progress):
