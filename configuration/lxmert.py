@@ -125,6 +125,9 @@ class LxmertConfig(PreTrainedConfig):
             raise TypeError(unknown_keywords_message("LxmertConfig", unknown, known - {"_name_or_path"}) + ".")
         self._resolve_labels(kwargs.pop("num_labels", None))
         self.num_hidden_layers = layers
+        # transformers' own LxmertConfig refuses a file with a whole number here.
+        self.initializer_range = float(self.initializer_range)
+        self.visual_loss_normalizer = float(self.visual_loss_normalizer)
         super().__post_init__(**kwargs)
 
     def _resolve_labels(self, num_labels: int | None) -> None:

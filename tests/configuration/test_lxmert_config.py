@@ -28,6 +28,10 @@ def test_defaults_are_the_papers_size() -> None:
         ({"visual_feat_dim": -1}, ValueError, r"visual_feat_dim must be at least 1, got -1"),
         ({"r_layers": -1}, ValueError, r"r_layers must not be negative, got -1"),
         ({"hidden_dropout_prob": 1.0}, ValueError, r"hidden_dropout_prob must be a probability in \[0, 1\), got 1.0"),
+        ({"visual_feat_distance": "l1"}, TypeError, r"visual_feat_distance.*smooth_l1.*l2"),
+        ({"visual_label_regions": "some"}, TypeError, r"visual_label_regions.*all.*masked"),
+        ({"visual_loss_normalizer": -0.5}, ValueError, r"visual_loss_normalizer must not be negative, got -0.5"),
+        ({"num_object_labels": 0}, ValueError, r"num_object_labels must be at least 1, got 0"),
         ({"num_qa_labels": 3, "id2label": {0: "a"}}, ValueError, r"id2label has 1 answers but num_qa_labels is 3"),
         ({"num_qa_labels": 3, "num_labels": 4}, ValueError, r"num_labels \(4\) and num_qa_labels \(3\)"),
         ({"id2label": {0: "a"}, "label2id": {"b": 0}}, ValueError, r"id2label and label2id disagree"),
@@ -37,6 +41,12 @@ def test_defaults_are_the_papers_size() -> None:
 def test_bad_values_are_refused(keywords: dict, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         LxmertConfig(**keywords)
+
+
+def test_whole_numbers_become_floats_where_transformers_wants_them(tmp_path: Path) -> None:
+    LxmertConfig(visual_loss_normalizer=2, initializer_range=1).save_pretrained(tmp_path)
+    values = json.loads((tmp_path / "config.json").read_text())
+    assert [repr(values[name]) for name in ("visual_loss_normalizer", "initializer_range")] == ["2.0", "1.0"]
 
 
 def test_assignment_is_validated() -> None:
@@ -64,7 +74,13 @@ def test_num_labels_can_be_set() -> None:
 
 
 def test_save_and_load_keep_everything(tmp_path: Path) -> None:
-    config = LxmertConfig(hidden_size=24, visual_loss_normalizer=6.67, id2label={0: "no", 1: "yes"}, task_qa=False)
+    config = LxmertConfig(
+        hidden_size=24,
+        visual_loss_normalizer=6.67,
+        visual_feat_distance="l2",
+        id2label={0: "no", 1: "yes"},
+        task_qa=False,
+    )
     config.save_pretrained(tmp_path)
     for loaded in (LxmertConfig.from_pretrained(tmp_path), AutoConfig.from_pretrained(tmp_path)):
         assert type(loaded) is LxmertConfig
