@@ -8,7 +8,13 @@ TASKS = ("mask_lm", "matched", "obj", "attr", "feat", "qa")
 
 
 def make_labels(
-    words: int = 9, regions: int = 5, batch: int = 3, seed: int = 0, nothing: int = -100, soft: bool = False
+    words: int = 9,
+    regions: int = 5,
+    batch: int = 3,
+    seed: int = 0,
+    nothing: int = -100,
+    soft: bool = False,
+    visual_feat_dim: int = 12,
 ) -> dict[str, Any]:
     """Random targets of the small models' sizes; every task has items with and without a label.
 
@@ -19,6 +25,7 @@ def make_labels(
         seed: of the random numbers.
         nothing: stands where there is no label.
         soft: scores of all answers in place of one class id per question.
+        visual_feat_dim: width of a region's features.
     """
     generator = torch.Generator().manual_seed(seed)
 
@@ -38,7 +45,7 @@ def make_labels(
         "obj_labels": {
             "obj": (objects, torch.rand(batch, regions, generator=generator)),
             "attr": (attributes, torch.rand(batch, regions, generator=generator)),
-            "feat": (torch.randn(batch, regions, 12, generator=generator), masked),
+            "feat": (torch.randn(batch, regions, visual_feat_dim, generator=generator), masked),
         },
         "matched_label": matched,
         "ans": torch.rand(batch, 7, generator=generator) if soft else answers,
