@@ -26,7 +26,7 @@ from transformers.utils import logging
 from lxmert.modeling_lxmert import LxmertPreTrainedModel
 from lxmert.training.batches import EpochBatches, EpochExamples, stable_seed
 from lxmert.training.optimizer import make_optimizer
-from lxmert.training.resume import Progress, SavedStates, fingerprint, write_whole, written_whole
+from lxmert.training.resume import Progress, SavedStates, fingerprint, put_back, write_whole, written_whole
 from lxmert.training.settings import TrainingSettings
 from lxmert.training.tally import ForwardFigures, StepFigures, Tally
 from lxmert.training.task import Batch, Task
@@ -112,6 +112,9 @@ class _Run:
 
     def train(self) -> TrainingResult:
         saved, finished = self.states.open(self.settings.resume)
+        if self.accelerator.is_main_process:
+            put_back(self.result.best)
+            put_back(self.result.last)
         if saved is not None and finished:
             return self._finished(saved)
         if saved is None:
@@ -133,12 +136,14 @@ class _Run:
             self._steps(saved.step if saved else 0)
             self.states.finish(self._progress(self.steps))
         finally:
-            self.accelerator.end_training()
+            for tracker in self.accelerator.trackers:  # the processes stay connected, perhaps for another run
+                tracker.finish()
         return self.result
 
     def _finished(self, saved: Progress) -> TrainingResult:
         """The result of a run that came to its end before."""
-        weights = type(self.original).from_pretrained(self.result.last).state_dict()
+        with _without_progress_bars():
+            weights = type(self.original).from_pretrained(self.result.last).state_dict()
         self.original.load_state_dict(weights)
         self.result.best_figure, self.result.history = saved.best_figure, saved.history
         return self.result

@@ -93,6 +93,8 @@ class SavedStates:
         if found[0] is None:
             return None, False
         kind, saved = found[0]
+        if kind == "finished":
+            self._remove_states()  # a run may have been killed before it had removed them
         if not resume:
             if kind == "finished":
                 return None, False
@@ -114,8 +116,7 @@ class SavedStates:
         """Forget a former run, so that a run which starts from the beginning finds nothing of it."""
         if self.accelerator.is_main_process:
             # the mark goes last: without it, a state that is left would look unfinished
-            for state in self._states():
-                shutil.rmtree(state)
+            self._remove_states()
             self._finished.unlink(missing_ok=True)
         self.accelerator.wait_for_everyone()
 
@@ -154,12 +155,16 @@ class SavedStates:
         if self.accelerator.is_main_process:
             content = {"fingerprint": self.fingerprint, "progress": asdict(progress)}
             write_whole(self._finished, json.dumps(content) + "\n")
-            for state in self._states():
-                shutil.rmtree(state)
+            self._remove_states()
         self.accelerator.wait_for_everyone()
 
     def _states(self) -> list[Path]:
         return sorted(self.folder.glob("state-*"))
+
+    def _remove_states(self) -> None:
+        if self.accelerator.is_main_process:
+            for state in [*self._states(), *self.folder.glob(".state-*")]:
+                shutil.rmtree(state)
 
 
 def is_sharded(model: torch.nn.Module) -> bool:
@@ -202,7 +207,8 @@ def set_optimizer_state(
 @contextmanager
 def written_whole(folder: Path) -> Iterator[Path]:
     """Gives a folder to write to, which takes its name, and the place of a former one, when it is complete."""
-    writing, former = (folder.with_name(f".{folder.name}.{kind}") for kind in ("writing", "former"))
+    put_back(folder)
+    writing, former = _beside(folder, "writing"), _beside(folder, "former")
     for left in (writing, former):
         shutil.rmtree(left, ignore_errors=True)
     writing.mkdir(parents=True)
@@ -216,12 +222,23 @@ def written_whole(folder: Path) -> Iterator[Path]:
     shutil.rmtree(former, ignore_errors=True)
 
 
+def put_back(folder: Path) -> None:
+    """Give the former folder its name again if `written_whole` was killed between taking and giving it."""
+    former = _beside(folder, "former")
+    if former.exists() and not folder.exists():
+        former.rename(folder)
+
+
 def write_whole(file: Path, text: str) -> None:
     """Write a file that is either the old one or the new one, never a part."""
-    writing = file.with_name(f".{file.name}.writing")
+    writing = _beside(file, "writing")
     writing.write_text(text)
     _flush(writing)
     writing.replace(file)
+
+
+def _beside(path: Path, kind: str) -> Path:
+    return path.with_name(f".{path.name}.{kind}")
 
 
 def _flush(file: Path) -> None:
