@@ -1,11 +1,15 @@
 """Checks of what enters a model. Shapes always; values only eagerly on CPU, where looking at them costs nothing."""
 
+from collections.abc import Mapping
+
 import torch
 from transformers.utils.import_utils import is_tracing
 
 from lxmert.configuration import LxmertConfig
 from lxmert.modeling_lxmert.losses import IGNORED
 from lxmert.modeling_lxmert.outputs import LxmertModelOutput
+
+VisualLabels = dict[str, tuple[torch.Tensor, torch.Tensor]]  # by task: labels and a weight for each region
 
 
 def values_may_be_read(tensor: torch.Tensor) -> bool:
@@ -123,42 +127,55 @@ def check_pretraining_labels(
     config: LxmertConfig,
     encoded: LxmertModelOutput,
     labels: torch.Tensor | None,
-    obj_labels: dict[str, tuple[torch.Tensor, torch.Tensor]] | None,
+    obj_labels: VisualLabels | None,
     matched_label: torch.Tensor | None,
     ans: torch.Tensor | None,
 ) -> None:
     """Refuse targets that do not fit the words (B, T) and regions (B, R) of `encoded`, or the configuration.
 
+    Those of tasks that are switched off may be anything.
+
     Raises:
         TypeError: class ids that are not whole numbers, or visual labels that are no pair of tensors.
-        ValueError: another shape, ids out of range, an unknown visual task; "masked" label regions without the mask
-            of `obj_labels["feat"]`.
+        ValueError: another shape, ids out of range, features that are not finite, an unknown visual task; "masked"
+            label regions without the mask of `obj_labels["feat"]`.
     """
     assert encoded.language_output is not None
     assert encoded.vision_output is not None
     words, regions = tuple(encoded.language_output.shape[:2]), tuple(encoded.vision_output.shape[:2])
-    if labels is not None:
+    if labels is not None and config.task_mask_lm:
         _check_class_ids("labels", labels, words, config.vocab_size)
-    if matched_label is not None:
+    if matched_label is not None and config.task_matched:
         _check_class_ids("matched_label", matched_label, words[:1], 2)
     if ans is not None and config.task_qa:
         assert config.num_qa_labels is not None
         check_answer_labels(ans, words[0], config.num_qa_labels, "ans")
+    if obj_labels is not None and config.task_obj_predict:
+        _check_visual_labels(config, obj_labels, regions)
+
+
+def _check_visual_labels(config: LxmertConfig, obj_labels: VisualLabels, regions: tuple[int, ...]) -> None:
+    if not isinstance(obj_labels, Mapping):
+        raise TypeError(f"obj_labels must be a dictionary by visual task, got {type(obj_labels).__name__}.")
     classes = {"obj": config.num_object_labels, "attr": config.num_attr_labels}
-    for name, pair in (obj_labels or {}).items():
-        if name not in ("obj", "attr", "feat"):
+    switched_on = {"obj": config.visual_obj_loss, "attr": config.visual_attr_loss, "feat": config.visual_feat_loss}
+    for name, pair in obj_labels.items():
+        if name not in switched_on:
             raise ValueError(f"obj_labels knows obj, attr and feat, got {name!r}.")
-        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
-            raise TypeError(f"obj_labels[{name!r}] must be a pair: labels, and a weight for each region.")
+        if not isinstance(pair, (tuple, list)) or [isinstance(part, torch.Tensor) for part in pair] != [True, True]:
+            raise TypeError(f"obj_labels[{name!r}] must be a pair of tensors: labels, and a weight for each region.")
         targets, weights = pair
+        _check_same_shape(f"obj_labels[{name!r}][1]", weights, regions, "the regions")
+        if not switched_on[name]:
+            continue  # the mask of `feat` still counts
         if name == "feat":
             shape = (*regions, config.visual_feat_dim)
-            _check_rank("obj_labels['feat'][0]", targets, f"(batch, regions, {config.visual_feat_dim})", 3)
             _check_same_shape("obj_labels['feat'][0]", targets, shape, "visual_feats")
+            if values_may_be_read(targets) and not torch.isfinite(targets).all():
+                raise ValueError("obj_labels['feat'][0] holds NaN or infinite values.")
         else:
             _check_class_ids(f"obj_labels[{name!r}][0]", targets, regions, classes[name])
-        _check_same_shape(f"obj_labels[{name!r}][1]", weights, regions, "the regions")
-    if config.visual_label_regions == "masked" and config.task_obj_predict and obj_labels and "feat" not in obj_labels:
+    if config.visual_label_regions == "masked" and obj_labels and "feat" not in obj_labels:
         raise ValueError(
             'visual_label_regions="masked" needs obj_labels["feat"], features and the mask, to know which regions are '
             "masked."
@@ -172,7 +189,7 @@ def check_answer_labels(labels: torch.Tensor, batch: int, num_answers: int, argu
         TypeError: class ids that are not whole numbers, or scores that are.
         ValueError: another shape, or values out of range (-100 and -1 mark a missing class id).
     """
-    if labels.dim() < 2 or labels.dtype == torch.bool:
+    if not isinstance(labels, torch.Tensor) or labels.dim() < 2 or labels.dtype == torch.bool:
         _check_class_ids(argument, labels, (batch,), num_answers, f" or scores ({batch}, {num_answers})")
         return
     if not labels.is_floating_point():

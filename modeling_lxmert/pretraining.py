@@ -8,7 +8,7 @@ from torch import nn
 
 from lxmert.configuration import LxmertConfig
 from lxmert.modeling_lxmert.answers import LxmertAnswering
-from lxmert.modeling_lxmert.checks import check_pretraining_labels
+from lxmert.modeling_lxmert.checks import VisualLabels, check_pretraining_labels
 from lxmert.modeling_lxmert.heads import LxmertPreTrainingHeads, LxmertVisualAnswerHead, LxmertVisualObjHead
 from lxmert.modeling_lxmert.losses import (
     cross_modality_matching_loss,
@@ -21,7 +21,6 @@ from lxmert.modeling_lxmert.losses import (
 from lxmert.modeling_lxmert.model import LxmertModel
 from lxmert.modeling_lxmert.outputs import LxmertForPreTrainingOutput, LxmertModelOutput
 
-VisualLabels = dict[str, tuple[torch.Tensor, torch.Tensor]]
 Tensors = dict[str, torch.Tensor]
 Parts = dict[str, tuple[torch.Tensor, torch.Tensor | None]]  # by task: loss, right and judged
 TASKS = ("mask_lm", "matched", "obj", "attr", "feat", "qa")  # the order in which the original adds them up
