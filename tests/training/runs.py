@@ -26,20 +26,22 @@ EXAMPLES = 22
 
 
 class CountingModel(LxmertForQuestionAnswering):
-    """Its loss is a sum over the labelled examples divided by `loss_counts`."""
+    """Its loss is a sum over the labelled examples divided by `loss_counts`; a part of it may be no number."""
 
     def forward(self, loss_counts=None, labels=None, **inputs):  # type: ignore[no-untyped-def, override]
         scores = super().forward(**inputs).question_answering_score
-        labels = labels["nested"][0]
+        labels, extra = labels["nested"]
         judged = labels >= 0
-        sums = torch.nn.functional.cross_entropy(scores, labels, ignore_index=-100, reduction="sum")
-        count = judged.sum() if loss_counts is None else loss_counts["labelled"]
-        loss = sums / count.clamp(min=1e-6)
+        each = torch.nn.functional.cross_entropy(scores, labels, ignore_index=-100, reduction="none")
+        count = (judged.sum() if loss_counts is None else loss_counts["labelled"]).clamp(min=1e-6)
+        parts = {"answer": each.sum() / count, "extra": (extra * scores.mean(-1)).sum() / count}
         right = (scores.argmax(-1) == labels)[judged].sum()
         return SimpleNamespace(
-            loss=loss,
-            losses={"third": loss / 3, "rest": 2 * loss / 3},
+            loss=parts["answer"] + parts["extra"],
+            losses=parts,
             correct={"answer": torch.stack([right, judged.sum()]).float()},
+            scores=scores,
+            each=each,
         )
 
 
@@ -72,15 +74,14 @@ class DrawnRows:
 
 def collate(rows: list[tuple[int, float]]) -> dict[str, Any]:
     ids = torch.tensor([index for index, _ in rows])
-    shift = torch.tensor([shift for _, shift in rows])[:, None, None]
+    shift = torch.tensor([shift for _, shift in rows])
     words = torch.stack([ids % 8 + 1, ids % 5 + 1, ids % 3 + 1], -1)
     boxes = torch.stack([ids.float().sin(), ids.float().cos()], -1)[:, None].repeat(1, 2, 1)
     boxes[:, 1] = 1 - 2 * boxes[:, 1]
-    labels = torch.where(ids % 4 == 0, -100, ids % 3)  # a varying number of each batch is labelled
-    feats = boxes + shift.nan_to_num()
-    labels = labels if shift.isfinite().all() else labels.where(shift.flatten().isfinite(), 0)
+    feats = boxes + shift.nan_to_num()[:, None, None]
     batch = {"input_ids": words, "visual_feats": feats, "visual_pos": boxes.sigmoid().repeat(1, 1, 2)}
-    return batch | {"labels": {"nested": (labels,)}}
+    labels = torch.where(ids % 4 == 0, -100, ids % 3)  # a varying number in each batch
+    return batch | {"labels": {"nested": (labels, shift)}}
 
 
 def counts(batch: dict[str, Any]) -> dict[str, torch.Tensor]:
@@ -91,8 +92,8 @@ def counts(batch: dict[str, Any]) -> dict[str, torch.Tensor]:
 def measure(model: torch.nn.Module, loader: DataLoader, accelerator: Accelerator) -> dict[str, float]:
     torch.rand(3)  # an evaluation may use up randomness
     model.eval()
-    losses = [accelerator.gather_for_metrics(model(**batch).loss.reshape(1)) for batch in loader]
-    return {"loss": torch.cat(losses).sum().item(), "rows": float(sum(len(loss) for loss in losses))}
+    each = torch.cat([accelerator.gather_for_metrics(model(**batch).each) for batch in loader])
+    return {"loss": each.mean().item(), "rows": float(len(each))}
 
 
 def make_task(**changes: Any) -> Task:
@@ -154,7 +155,10 @@ def summary(model: torch.nn.Module, result: TrainingResult) -> dict[str, Any]:
     best = {name: value.tolist() for name, value in CountingModel.from_pretrained(result.best).state_dict().items()}
     last = {name: value.tolist() for name, value in CountingModel.from_pretrained(result.last).state_dict().items()}
     weights = {name: value.tolist() for name, value in model.state_dict().items()}
-    return {"weights": weights, "best": best, "last": last, "history": result.history, "figure": result.best_figure}
+    said = {"history": result.history, "figure": result.best_figure}
+    with torch.no_grad():
+        scores = model.eval()(**collate([(index, 0.0) for index in range(EXAMPLES)])).scores.tolist()
+    return {"weights": weights, "best": best, "last": last, **said, "scores": scores}
 
 
 def run(

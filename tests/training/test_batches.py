@@ -22,7 +22,7 @@ def test_the_order_depends_on_seed_and_epoch_alone() -> None:
         first.start(epoch)
         torch.manual_seed(epoch)
         orders.append(indices(first))
-        assert sorted(sum(orders[-1], [])) == list(range(10))
+        assert sorted(index for batch in orders[-1] for index in batch) == list(range(10))
     assert [len(batch) for batch in orders[0]] == [4, 4, 2]
     assert orders[0] == orders[2] != orders[1]
     assert indices(other) != orders[0]
@@ -72,7 +72,7 @@ def test_every_epoch_reaches_the_workers(workers: int) -> None:
     for epoch in range(2):
         batches.start(epoch)
         drawn = [example for batch in loader for example in batch]
-        assert [example for example in sorted(drawn)] == [(index, 0.1 * epoch) for index in range(4)]
+        assert sorted(drawn) == [(index, 0.1 * epoch) for index in range(4)]
 
 
 def test_workers_change_nothing(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_workers_change_nothing(tmp_path: Path) -> None:
 
 
 def test_seeds_are_stable_and_spread() -> None:
-    assert stable_seed("order", 9595, 0) == stable_seed("order", 9595, 0)
+    assert stable_seed("order", 9595, 0) == 1189332796532643847
     seeds = sorted(stable_seed("computation", seed, step) for seed in range(30) for step in range(30))
     assert 0 <= seeds[0] < seeds[-1] < 2**63
     assert all(low < high for low, high in pairwise(seeds))

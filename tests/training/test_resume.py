@@ -14,7 +14,7 @@ from lxmert.training.loop import train
 from lxmert.training.resume import put_back, written_whole
 from tests.training import runs
 
-COMPARED = ("weights", "best", "last", "history", "figure")
+COMPARED = ("weights", "best", "last", "history", "figure", "scores")
 EVERY = 4  # steps between saved states; a run has 18 steps and 33 forwards
 
 
@@ -98,15 +98,15 @@ def test_killed_in_two_processes(tmp_path: Path) -> None:
 def stopped(folder: Path, **settings: Any) -> None:
     """A run that stops at its tenth forward, in step 6 of 18."""
 
-    class Stop(Exception):
+    class StopError(Exception):
         pass
 
     def stop() -> None:
-        raise Stop
+        raise StopError
 
     model = runs.make_model()
     runs.at_forward(model, 10, stop)
-    with pytest.raises(Stop):
+    with pytest.raises(StopError):
         train(model, runs.make_task(), runs.make_settings(folder, save_state_every=EVERY, **settings))
     assert [path.name for path in folder.glob("state-*")] == ["state-000000004"]
 
@@ -185,7 +185,7 @@ def test_a_folder_is_whole_or_as_before(tmp_path: Path) -> None:
         with written_whole(folder) as writing:
             (writing / "file").write_text(text)
         assert (folder / "file").read_text() == text
-    with pytest.raises(RuntimeError), written_whole(folder) as writing:
+    with pytest.raises(RuntimeError), written_whole(folder) as writing:  # noqa: PT012
         (writing / "file").write_text("three")
         raise RuntimeError
     assert (folder / "file").read_text() == "two"
