@@ -10,7 +10,7 @@ import pyarrow as pa
 class IdIndex:
     """Row numbers by id: sorted hashes lead to a row, the id there decides.
 
-    A dict of strings takes some 180 bytes an id, and in a forked worker every look-up copies a page of it.
+    A dict of strings takes some 150 bytes an id, and in a forked worker every look-up copies a page of it.
 
     Args:
         ids: column of strings, such as one of a memory-mapped table; kept, not copied.
