@@ -1,0 +1,152 @@
+"""NLVR v1 (Suhr et al. 2017): sentences that are true or false of three boxes of shapes.
+
+The data set comes from https://github.com/lil-lab/nlvr (CC-BY-4.0), `nlvr/train` and `nlvr/dev`. Here regions come out
+of its structured representation: what is in an image is known exactly, as from a perfect detector.
+"""
+
+import json
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lxmert.processing import Regions
+from lxmert.training.collator import QuestionExample
+
+IMAGE_SIZE = (100, 400)  # height, width of a PNG in pixels
+BOX_OFFSETS = (0, 150, 300)  # left edges of the three boxes, each 100 pixels square
+SHAPES = ("square", "circle", "triangle", "box")
+COLOURS = {"yellow": "Yellow", "blue": "#0099ff", "black": "Black"}
+SIZES = (10, 20, 30)  # pixels
+FEATURE_DIM = len(SHAPES) + len(COLOURS) + len(SIZES)
+ANSWERS = ["false", "true"]
+NO_LABEL = -1
+
+Scene = list[list[dict[str, Any]]]  # the objects of each box
+
+
+@dataclass(frozen=True)
+class Nlvr:
+    """The data set with a validation part split off by whole directories of the training split.
+
+    Images of one directory share much; its authors warn that random splits leak.
+
+    Args:
+        scenes: objects of each box by image id; ids are the split's name and the identifier, "train/1304-0".
+        training: examples to learn from; the answers are "false" and "true".
+        validation: examples of other directories, to choose a checkpoint.
+        test: the development split, whole.
+    """
+
+    scenes: dict[str, Scene]
+    training: list[QuestionExample]
+    validation: list[QuestionExample]
+    test: list[QuestionExample]
+
+
+def read_nlvr(folder: str | Path, validation_directories: int = 8, seed: int = 0) -> Nlvr:
+    """Read sentences, labels and scenes.
+
+    Args:
+        folder: holds `train/train.json` and `dev/dev.json`, as in the data set's repository.
+        validation_directories: number of training directories, of 80, whose examples validate.
+        seed: chooses them.
+
+    Raises:
+        FileNotFoundError: the files are not there.
+        ValueError: a line that is no example, with its file and number; more directories than there are.
+    """
+    folder = Path(folder)
+    train, dev = (list(_read_lines(folder, split)) for split in ("train", "dev"))
+    directories = sorted({line["directory"] for line in train}, key=int)
+    if not 1 <= validation_directories < len(directories):
+        raise ValueError(f"validation_directories must lie in 1..{len(directories) - 1}, got {validation_directories}.")
+    held_out = set(random.Random(seed).sample(directories, validation_directories))
+
+    def examples(split: str, lines: list[dict[str, Any]]) -> list[QuestionExample]:
+        return [QuestionExample(f"{split}/{line['identifier']}", line["sentence"], line["label"]) for line in lines]
+
+    return Nlvr(
+        scenes={
+            f"{split}/{line['identifier']}": line["structured_rep"]
+            for split, lines in (("train", train), ("dev", dev))
+            for line in lines
+        },
+        training=examples("train", [line for line in train if line["directory"] not in held_out]),
+        validation=examples("train", [line for line in train if line["directory"] in held_out]),
+        test=examples("dev", dev),
+    )
+
+
+def _read_lines(folder: Path, split: str) -> Iterator[dict[str, Any]]:
+    file = folder / split / f"{split}.json"
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"{file} is not there: NLVR (about 60 MB with its images) comes from https://github.com/lil-lab/nlvr; name "
+            "the folder that holds train/ and dev/."
+        )
+    with file.open() as lines:
+        for number, text in enumerate(lines, start=1):
+            line = json.loads(text)
+            missing = {"sentence", "label", "identifier", "directory", "structured_rep"} - line.keys()
+            if missing:
+                raise ValueError(f"{file}, line {number} lacks {', '.join(sorted(missing))}: is it NLVR v1?")
+            if line["label"] not in ANSWERS:
+                raise ValueError(f"{file}, line {number}: label must be true or false, got {line['label']!r}.")
+            yield line
+
+
+def scene_regions(image_id: str, scene: Scene) -> Regions:
+    """The regions of a scene: its objects, and behind those of each box the box itself.
+
+    Features are the region's own appearance, (R, 10): one of four shapes (a box is one), one of three colours, one of
+    three sizes; a box has neither colour nor size. Where a region is, its box tells. `object_ids` are positions in
+    `SHAPES`, `attribute_ids` in `COLOURS`, -1 for the boxes.
+
+    Raises:
+        ValueError: a shape, colour or size that NLVR does not have.
+
+    Example:
+        >>> scene = [[{"x_loc": 40, "y_loc": 80, "type": "square", "color": "Black", "size": 20}], [], []]
+        >>> regions = scene_regions("train/0-0", scene)
+        >>> regions.boxes[:2].tolist(), regions.object_ids.tolist()
+        ([[40.0, 80.0, 60.0, 100.0], [0.0, 0.0, 100.0, 100.0]], [0, 3, 3, 3])
+    """
+    features, boxes, shapes, colours = [], [], [], []
+    for offset, objects in zip(BOX_OFFSETS, scene, strict=True):
+        for item in objects:
+            try:
+                shape = SHAPES.index(item["type"])
+                colour = list(COLOURS.values()).index(item["color"])
+                size = SIZES.index(item["size"])
+            except ValueError as error:
+                raise ValueError(f"{image_id} holds what NLVR does not have: {item} ({error}).") from error
+            features.append(_appearance(shape, colour, size))
+            x, y = offset + item["x_loc"], item["y_loc"]
+            boxes.append((x, y, x + item["size"], y + item["size"]))
+            shapes.append(shape)
+            colours.append(colour)
+        features.append(_appearance(SHAPES.index("box")))
+        boxes.append((offset, 0, offset + 100, 100))
+        shapes.append(SHAPES.index("box"))
+        colours.append(NO_LABEL)
+    return Regions(
+        features=np.array(features),
+        boxes=np.array(boxes),
+        image_size=IMAGE_SIZE,
+        object_ids=np.array(shapes),
+        attribute_ids=np.array(colours),
+        image_id=image_id,
+    )
+
+
+def _appearance(shape: int, colour: int | None = None, size: int | None = None) -> np.ndarray:
+    values = np.zeros(FEATURE_DIM, dtype=np.float32)
+    values[shape] = 1
+    if colour is not None and size is not None:
+        values[len(SHAPES) + colour] = 1
+        values[len(SHAPES) + len(COLOURS) + size] = 1
+    return values

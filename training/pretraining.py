@@ -1,0 +1,120 @@
+"""Pre-training as a task record: what the loop needs to know about it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import recursively_apply
+from torch.utils.data import DataLoader
+
+from lxmert.modeling_lxmert import loss_counts
+from lxmert.modeling_lxmert.pretraining import TASKS
+from lxmert.processing import LxmertProcessor
+from lxmert.training.masking import PretrainingObjectives
+from lxmert.training.pretraining_collator import PretrainingCollator, RegionSource
+from lxmert.training.pretraining_examples import PretrainingExample
+from lxmert.training.task import Batch, Task
+
+JUDGED = ("mask_lm", "matched", "obj", "attr", "qa")  # tasks that choose among classes
+
+
+def pretraining_task(
+    name: str,
+    training: Sequence[PretrainingExample],
+    validation: Sequence[PretrainingExample],
+    processor: LxmertProcessor,
+    regions: RegionSource,
+    objectives: PretrainingObjectives,
+    max_length: int = 20,
+) -> Task:
+    """The record that trains `LxmertForPreTraining`; the best checkpoint has the lowest sum of validation losses.
+
+    Args:
+        name: of the run in trackers.
+        training: `PretrainingExamples` to learn from.
+        validation: `PretrainingExamples` about other images; their masks never change.
+        processor: tokenizes and pads; saved with every checkpoint.
+        regions: regions of all images.
+        objectives: how often what is masked; the model's configuration must agree, see `config_fields`.
+        max_length: largest number of wordpieces in a sentence.
+    """
+    return Task(
+        name=name,
+        training=training,
+        validation=validation,
+        collate=PretrainingCollator(processor, regions, objectives, max_length),
+        measure=measure_pretraining,
+        selection="loss",
+        greater_is_better=False,
+        counts=loss_counts,
+        saved_with_model=(processor,),
+    )
+
+
+@torch.inference_mode()
+def measure_pretraining(model: torch.nn.Module, loader: DataLoader, accelerator: Accelerator) -> dict[str, float]:
+    """Losses and accuracies of all tasks on validation batches, each example counted once on any number of processes.
+
+    Unlike the training loss, every loss is a mean over what is to be predicted: words with a label, pairs, labelled
+    regions that are masked, masked regions, answers. So losses of different variants compare with each other and
+    with the trivial predictors.
+
+    Returns:
+        `loss` (the sum of the losses), a loss for each task that is on, and `<task>_accuracy` where classes are chosen.
+    """
+    was_training = model.training
+    model.eval()
+    normalizer = accelerator.unwrap_model(model).config.visual_loss_normalizer or 1.0
+    totals: dict[str, torch.Tensor] = {}
+    try:
+        for batch in loader:
+            kept, share = _without_duplicates(batch, loader, accelerator)
+            for name, value in _sums(model, normalizer, kept).items():
+                totals[name] = totals.get(name, torch.zeros_like(value)) + share * value
+    finally:
+        model.train(was_training)
+    # (tasks, 4): sum of losses, number of targets, right, judged
+    table = accelerator.reduce(torch.stack(list(totals.values())), reduction="sum").double().tolist()
+    losses, figures = {}, {}
+    for name, (loss, count, right, judged) in zip(totals, table, strict=True):
+        losses[name] = loss / max(count, 1)
+        if name in JUDGED and judged:
+            figures[f"{name}_accuracy"] = right / judged
+    return {"loss": sum(losses.values()), **losses, **figures}
+
+
+def _sums(model: torch.nn.Module, normalizer: float, batch: Batch) -> dict[str, torch.Tensor]:
+    """For each task, (4,): sum of losses, number of targets, right, judged."""
+    batch = dict(batch)
+    features, masked = batch["obj_labels"]["feat"]
+    classes = {name: batch["obj_labels"][name][0] for name in ("obj", "attr")}
+    batch["obj_labels"] = {name: (labels, masked) for name, labels in classes.items()} | {"feat": (features, masked)}
+    one = torch.ones((), device=masked.device)
+    output = model(**batch, loss_counts=dict.fromkeys(("mask_lm", "matched", "qa", "regions"), one))
+    numbers = {
+        **loss_counts(batch),
+        **{name: ((labels >= 0) & (masked > 0)).sum() for name, labels in classes.items()},
+        "feat": masked.sum(),
+    }
+    sums = {}
+    for name in TASKS:
+        if name in output.losses:
+            loss = output.losses[name] / (normalizer if name in ("obj", "attr", "feat") else 1)
+            right, judged = output.correct.get(name, torch.zeros(2, device=one.device))
+            sums[name] = torch.stack([loss.float(), numbers[name].float(), right, judged])
+    return sums
+
+
+def _without_duplicates(batch: Batch, loader: DataLoader, accelerator: Accelerator) -> tuple[Batch, int]:
+    """The examples of this process's batch that are no repetition, and 1; or one example and 0 if all are.
+
+    Accelerate fills up the last round of batches with examples from the start, so that all processes work alike.
+    """
+    size = len(batch["input_ids"])
+    state = accelerator.gradient_state
+    if not state.end_of_dataloader or state.remainder <= 0:
+        return batch, 1
+    real = min(max(state.remainder - accelerator.process_index * size, 0), size)
+    kept: Any = recursively_apply(lambda tensor: tensor[: max(real, 1)], batch)
+    return kept, int(real > 0)

@@ -1,0 +1,190 @@
+"""What pre-training learns from: records, regions, answers and a tokenizer, out of three kinds of sources."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import datasets
+from transformers import AutoTokenizer
+
+from lxmert.detection import extract_regions
+from lxmert.detection.shapes import ShapeRegionExtractor
+from lxmert.processing import LxmertProcessor, RegionStore, train_wordpiece_tokenizer
+from lxmert.processing.answers import build_answer_table, read_answer_list
+from lxmert.processing.bottom_up import BottomUpFile
+from lxmert.processing.joined_regions import JoinedRegions
+from lxmert.processing.records import RecordReport, check_records, read_records
+from lxmert.training import nlvr
+from lxmert.training.collator import QuestionExample
+from lxmert.training.easy_vqa import read_easy_vqa
+from lxmert.training.pretraining_collator import RegionSource
+
+
+@dataclass(frozen=True)
+class PretrainingData:
+    """Checked data, ready for `PretrainingExamples`.
+
+    Args:
+        training: image-text-answer records to learn from.
+        validation: records about other images.
+        regions: regions of all images.
+        processor: tokenizer, and region extractor where regions come from pictures.
+        answers: the answer table.
+        object_labels: number of the detector's object classes.
+        attribute_labels: number of its attributes.
+        feature_dim: width of a region's features.
+        report: what was left out, by reason.
+    """
+
+    training: datasets.Dataset
+    validation: datasets.Dataset
+    regions: RegionSource
+    processor: LxmertProcessor
+    answers: list[str]
+    object_labels: int
+    attribute_labels: int
+    feature_dim: int
+    report: RecordReport
+
+
+def records_of_questions(examples: Sequence[QuestionExample], source: str) -> datasets.Dataset:
+    """Question examples as image-text-answer records."""
+    columns: dict[str, list[str]] = {
+        "image_id": [example.image_id for example in examples],
+        "sentence": [example.question for example in examples],
+        "answer": [example.answer for example in examples],
+        "source": [source] * len(examples),
+    }
+    return read_records(datasets.Dataset.from_dict(columns), progress=False)[0]
+
+
+def easy_vqa_data(work: Path, validation_images: int = 200, progress: bool = True) -> PretrainingData:
+    """easy-VQA's drawings and questions; shapes and colours, told by rules from the pixels, are the detected labels.
+
+    Args:
+        work: folder for the regions; found there, they are used again.
+        validation_images: number of training images that validate.
+        progress: show a bar while regions are extracted.
+    """
+    data = read_easy_vqa(validation_images)
+    extractor = ShapeRegionExtractor()
+    store, _ = extract_regions(data.images, extractor, work / "regions", progress=progress)
+    tokenizer = train_wordpiece_tokenizer([example.question for example in data.training], model_max_length=32)
+    return PretrainingData(
+        training=records_of_questions(data.training, "easy_vqa"),
+        validation=records_of_questions(data.validation, "easy_vqa"),
+        regions=store,
+        processor=LxmertProcessor(tokenizer, extractor),
+        answers=data.answers,
+        object_labels=len(extractor.object_names),
+        attribute_labels=len(extractor.attribute_names),
+        feature_dim=extractor.feature_dim,
+        report=RecordReport(),
+    )
+
+
+def nlvr_data(work: Path, folder: str | Path, validation_directories: int = 8) -> PretrainingData:
+    """NLVR v1's training scenes and sentences; shapes and colours are the detected labels, true and false the answers.
+
+    Args:
+        work: folder for the regions; found there, they are used again.
+        folder: of the data set, see `read_nlvr`.
+        validation_directories: number of training directories that validate.
+    """
+    data = nlvr.read_nlvr(folder, validation_directories)
+    path = work / "regions"
+    if path.exists():
+        store = RegionStore(path)
+    else:
+        scenes = (nlvr.scene_regions(image_id, scene) for image_id, scene in data.scenes.items())
+        store = RegionStore.create(path, scenes, {"source": "NLVR v1, structured representation"})
+    tokenizer = train_wordpiece_tokenizer([example.question for example in data.training], model_max_length=64)
+    return PretrainingData(
+        training=records_of_questions(data.training, "nlvr"),
+        validation=records_of_questions(data.validation, "nlvr"),
+        regions=store,
+        processor=LxmertProcessor(tokenizer),
+        answers=nlvr.ANSWERS,
+        object_labels=len(nlvr.SHAPES),
+        attribute_labels=len(nlvr.COLOURS),
+        feature_dim=nlvr.FEATURE_DIM,
+        report=RecordReport(),
+    )
+
+
+def file_data(
+    work: Path,
+    folder: str | Path,
+    training: Sequence[str],
+    validation: Sequence[str],
+    regions: Sequence[str],
+    answers: str | None = None,
+    minimum_answer_count: int = 1,
+    tokenizer: str = "google-bert/bert-base-uncased",
+    object_labels: int = 1600,
+    attribute_labels: int = 400,
+    bad_rows: Literal["raise", "skip"] = "raise",
+) -> PretrainingData:
+    """Records and regions out of files.
+
+    Args:
+        work: folder for tables and indices; found there, they are used again.
+        folder: the other paths are relative to it.
+        training: files of image-text-answer records, see `read_records`.
+        validation: likewise, about other images.
+        regions: region files in the original's TSV format, or one region store.
+        answers: file of the answer table; None builds one out of the records.
+        minimum_answer_count: of an answer in a table that is built.
+        tokenizer: a folder or name on the Hub of a BERT tokenizer, or "train" to learn wordpieces from the sentences.
+        object_labels: number of the detector's object classes.
+        attribute_labels: number of its attributes.
+        bad_rows: "raise" stops at rows that cannot be used and names them; "skip" leaves them out and counts them.
+
+    Raises:
+        FileNotFoundError: a file is not there.
+        ValueError: rows that cannot be used.
+    """
+    folder = Path(folder)
+    source = _open_regions([folder / name for name in regions], work, bad_rows)
+    parts, report = [], RecordReport()
+    for names in (training, validation):
+        records, read = read_records(*(folder / name for name in names), bad_rows=bad_rows, cache_dir=work / "records")
+        parts.append(records)
+        report.add(read)
+    table = read_answer_list(folder / answers) if answers else build_answer_table(parts[0], minimum_answer_count)
+    for i, records in enumerate(parts):
+        parts[i], checked = check_records(
+            # a table that was built leaves rare answers out on purpose
+            records,
+            source,
+            table if answers else None,
+            bad_rows,
+            cache_dir=work / "records",
+        )
+        report.add(checked)
+    first = next(iter(source.values()))
+    sentences = (record["sentence"] for record in parts[0])
+    return PretrainingData(
+        training=parts[0],
+        validation=parts[1],
+        regions=source,
+        processor=LxmertProcessor(
+            train_wordpiece_tokenizer(sentences) if tokenizer == "train" else AutoTokenizer.from_pretrained(tokenizer)
+        ),
+        answers=table,
+        object_labels=object_labels,
+        attribute_labels=attribute_labels,
+        feature_dim=first.features.shape[1],
+        report=report,
+    )
+
+
+def _open_regions(paths: Sequence[Path], work: Path, bad_rows: Literal["raise", "skip"]) -> Any:
+    """One mapping of all region stores and region files."""
+    if not paths:
+        raise ValueError("regions is empty: name region files or a region store.")
+    parts: list[Any] = [
+        RegionStore(path) if path.is_dir() else BottomUpFile(path, bad_rows, cache_dir=work) for path in paths
+    ]
+    return parts[0] if len(parts) == 1 else JoinedRegions(*parts)
