@@ -11,6 +11,7 @@ import pytest
 from transformers import (
     AutoConfig,
     AutoModel,
+    AutoModelForPreTraining,
     AutoModelForQuestionAnswering,
     AutoModelForVisualQuestionAnswering,
 )
@@ -79,6 +80,7 @@ def test_auto_classes_know_ours() -> None:
     assert type(config) is lxmert.LxmertConfig
     small = lxmert.LxmertConfig(hidden_size=8, num_attention_heads=1, vocab_size=9, visual_feat_dim=2, l_layers=1)
     assert type(AutoModel.from_config(small)) is lxmert.LxmertModel
+    assert type(AutoModelForPreTraining.from_config(small)) is lxmert.LxmertForPreTraining
     for auto in (AutoModelForQuestionAnswering, AutoModelForVisualQuestionAnswering):
         assert type(auto.from_config(small)) is lxmert.LxmertForQuestionAnswering
 
