@@ -20,6 +20,7 @@ from torch.distributed.checkpoint.state_dict import (
     set_model_state_dict,
     set_optimizer_state_dict,
 )
+from torch.distributed.tensor import DTensor
 
 from lxmert.training.settings import TrainingSettings
 from lxmert.training.task import Task
@@ -169,7 +170,7 @@ class SavedStates:
 
 def is_sharded(model: torch.nn.Module) -> bool:
     """Whether the parameters are divided among the processes (FSDP version 2)."""
-    return any(isinstance(parameter, torch.distributed.tensor.DTensor) for parameter in model.parameters())
+    return any(isinstance(parameter, DTensor) for parameter in model.parameters())
 
 
 _WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
