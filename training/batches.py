@@ -1,13 +1,13 @@
 """The order of training examples: a pure function of seed and epoch, the same from wherever a run starts."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch.utils.data import Sampler
 
-from lxmert.training.task import DrawnExamples
+from lxmert.training.task import Batch, DrawnExamples
 
 Key = tuple[int, int]  # epoch, index of the example
 
@@ -16,6 +16,18 @@ def stable_seed(*parts: int | str) -> int:
     """A seed in [0, 2^63) that depends on the parts alone, not on the process or the version of Python."""
     digest = hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
+
+
+def groups(batches: Iterable[Batch], size: int) -> Iterator[list[Batch]]:
+    """Lists of `size` batches, the micro-batches of a step; the last one of an epoch may be shorter."""
+    group = []
+    for batch in batches:
+        group.append(batch)
+        if len(group) == size:
+            yield group
+            group = []
+    if group:
+        yield group
 
 
 class EpochExamples:

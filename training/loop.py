@@ -2,9 +2,8 @@
 
 import json
 import math
-import time
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -24,11 +23,11 @@ from transformers import get_linear_schedule_with_warmup
 from transformers.utils import logging
 
 from lxmert.modeling_lxmert import LxmertPreTrainedModel
-from lxmert.training.batches import EpochBatches, EpochExamples, stable_seed
+from lxmert.training.batches import EpochBatches, EpochExamples, groups, stable_seed
 from lxmert.training.optimizer import make_optimizer
 from lxmert.training.resume import Progress, SavedStates, fingerprint, put_back, write_whole, written_whole
 from lxmert.training.settings import TrainingSettings
-from lxmert.training.tally import ForwardFigures, StepFigures, Tally
+from lxmert.training.tally import ForwardFigures, Pace, StepFigures, Tally
 from lxmert.training.task import Batch, Task
 
 REPORT_EVERY = 10  # steps
@@ -90,7 +89,7 @@ class _Run:
         self.task, self.settings, self.original = task, settings, model
         output_dir = Path(settings.output_dir)
         self.result = TrainingResult(best=output_dir / "best", last=output_dir / "last")
-        device = torch.accelerator.current_accelerator()
+        device = torch.accelerator.current_accelerator(check_available=True)
         self.pinned = device is not None and device.type != "mps"  # which has no pinned memory
         self.accelerator = Accelerator(
             # Said outright: without it, processes that torchrun starts on a machine without a GPU stay strangers.
@@ -181,11 +180,11 @@ class _Run:
         description = f"Training {self.task.name}"
         with tqdm(total=self.steps, initial=step, desc=description, unit=" steps", disable=hidden) as bar:
             self.model.train()
-            pace = _Pace()
+            pace = Pace()
             for epoch in range(step // self.steps_per_epoch, settings.epochs):
                 done = step - epoch * self.steps_per_epoch
                 self.order.start(epoch, skip=done * settings.gradient_accumulation_steps)
-                for batches in _groups(self.training, settings.gradient_accumulation_steps):
+                for batches in groups(self.training, settings.gradient_accumulation_steps):
                     step += 1
                     self.tally.add(self._step(step, batches))
                     bar.update()
@@ -194,7 +193,7 @@ class _Run:
                         self._report(step, bar, pace)
                     if step in measured_at:
                         self._measure(step)
-                        self.tally, pace = Tally(), _Pace()
+                        self.tally, pace = Tally(), Pace()
                     if settings.save_state_every and step % settings.save_state_every == 0 and step < self.steps:
                         self.states.save(self._progress(step), self.model, self.optimizer, self.schedule)
 
@@ -269,7 +268,7 @@ class _Run:
             + (f"\n  and {more} more" if more else "")
         )
 
-    def _report(self, step: int, bar: tqdm, pace: "_Pace") -> None:
+    def _report(self, step: int, bar: tqdm, pace: Pace) -> None:
         means = self.tally.means()
         shown = {name: f"{value:.4f}" for name, value in means.items()}
         bar.set_postfix(shown | {"lr": f"{self._rate():.1e}"}, refresh=False)
@@ -310,31 +309,6 @@ class _Run:
                 for companion in self.task.saved_with_model:
                     companion.save_pretrained(str(writing))
         self.accelerator.wait_for_everyone()
-
-
-class _Pace:
-    """Examples per second since its making."""
-
-    def __init__(self) -> None:
-        self._examples, self._started = 0, time.perf_counter()
-
-    def add(self, examples: int) -> None:
-        self._examples += examples
-
-    def rate(self) -> float:
-        return self._examples / (time.perf_counter() - self._started)
-
-
-def _groups(batches: Iterable[Batch], size: int) -> Iterator[list[Batch]]:
-    """Lists of `size` batches; the last one may be shorter."""
-    group = []
-    for batch in batches:
-        group.append(batch)
-        if len(group) == size:
-            yield group
-            group = []
-    if group:
-        yield group
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """What a run reports of its steps: losses as means over steps, accuracies as right by judged."""
 
 import math
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -92,6 +93,21 @@ class Tally:
         means = {name: value / self.steps[name] for name, value in self.losses.items()}
         judged = {name: count for name, count in self.judged.items() if count}
         return means | {f"{name}_accuracy": self.right[name] / count for name, count in judged.items()}
+
+
+class Pace:
+    """Examples per second since its making."""
+
+    def __init__(self) -> None:
+        self._examples, self._started = 0, time.perf_counter()
+
+    def add(self, examples: int) -> None:
+        """Count so many more."""
+        self._examples += examples
+
+    def rate(self) -> float:
+        """Examples per second until now."""
+        return self._examples / (time.perf_counter() - self._started)
 
 
 def _sum(values: Any) -> torch.Tensor:

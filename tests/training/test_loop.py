@@ -3,6 +3,7 @@ import json
 import math
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from accelerate.state import AcceleratorState
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.utils.data import DataLoader
 from transformers import AutoModelForVisualQuestionAnswering, AutoProcessor
 
@@ -136,8 +138,16 @@ def test_parts_of_a_loss_are_reported(colour_task: ColourTask, tmp_path: Path) -
     assert entry["second"] == pytest.approx(3 * entry["first"])
 
 
+@pytest.fixture
+def another_precision() -> Iterator[None]:
+    """One precision a process is Accelerate's rule."""
+    AcceleratorState._reset_state()
+    yield
+    AcceleratorState._reset_state()
+
+
+@pytest.mark.usefixtures("another_precision")
 def test_bfloat16_and_a_tracker(colour_task: ColourTask, tmp_path: Path) -> None:
-    AcceleratorState._reset_state()  # one precision a process is Accelerate's rule
     model = colour_task.model()
     result = train(
         model,
@@ -146,8 +156,10 @@ def test_bfloat16_and_a_tracker(colour_task: ColourTask, tmp_path: Path) -> None
     )
     assert result.history[-1]["loss"] < 0.7 * result.history[0]["loss"]
     assert model.dtype == torch.float32
-    assert list(tmp_path.rglob("events.out.tfevents.*"))
-    AcceleratorState._reset_state()
+    logged = EventAccumulator(str(tmp_path / "colours"))
+    logged.Reload()
+    assert [event.step for event in logged.Scalars("loss")][:3] == [3, 3, 6], "reported and measured"
+    assert all(event.value > 0 for event in logged.Scalars("examples_per_second"))
 
 
 def test_progress_shows_loss_rate_and_time_left(
@@ -225,7 +237,7 @@ def curve(summary: dict[str, Any]) -> list[float]:
 
 def test_counted_accumulation_equals_the_large_batch(tmp_path: Path) -> None:
     """22 examples: three steps of 6 and one of 4 in every epoch; the numbers of labels vary."""
-    shared = {"dropout": 0.0, "learning_rate": 1e-2}
+    shared = {"dropout": 0.0, "max_gradient_norm": 1e3}  # clipping would hide a wrong scale
     large = runs.run(str(tmp_path / "large"), batch_size=6, gradient_accumulation_steps=1, **shared)
     small = runs.run(str(tmp_path / "small"), batch_size=2, gradient_accumulation_steps=3, **shared)
     assert [entry["step"] for entry in large["history"]] == [2, 4, 6, 8, 10, 12]
@@ -292,6 +304,20 @@ def test_the_task_describes_its_examples(tmp_path: Path) -> None:
     with pytest.raises(FloatingPointError, match="<row 3>"):
         train(model, task, runs.make_settings(tmp_path))
     assert {name: tensor.requires_grad for name, tensor in model.named_parameters()} == before
+
+
+def test_a_loss_may_be_infinite_while_its_gradient_is_not(tmp_path: Path) -> None:
+    class Infinite(runs.CountingModel):
+        def forward(self, **inputs):  # type: ignore[no-untyped-def, override]
+            output = super().forward(**inputs)
+            output.loss = output.loss + math.inf
+            return output
+
+    model = runs.make_model()
+    model.__class__ = Infinite
+    Infinite._forward_keywords = runs.CountingModel._forward_keywords
+    with pytest.raises(FloatingPointError, match="At step 1 the loss became inf. The weights"):
+        train(model, runs.make_task(), runs.make_settings(tmp_path))
 
 
 def test_a_gradient_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
