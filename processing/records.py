@@ -84,10 +84,10 @@ def read_records(
     folder = records_folder(cache_dir)
     parts, report = [], RecordReport()
     for number, source in enumerate(sources):
-        reading = _Reading(source, f"sources[{number}]", fields, source_name, bad_rows)
+        reading = _Reading(source, f"sources[{number}]", fields, source_name)
         path, found = reading.run(folder, progress)
         report.add(found)
-        if found.rows and path.is_file():
+        if found.rows:
             parts.append(datasets.Dataset.from_file(str(path)))
     if bad_rows == "raise":
         report.raise_if_bad()
@@ -104,21 +104,17 @@ class _Reading:
     place: str
     names: FieldNames
     source_name: str | None
-    bad_rows: BadRows
 
     def run(self, folder: Path, progress: bool) -> tuple[Path, RecordReport]:
-        """The Arrow file, written now or by an earlier run but not kept if bad rows are an error; and its report."""
-        key = json.dumps([FORMAT_VERSION, self.bad_rows, self.source_name, vars(self.names), self._content()])
+        """The Arrow file of the rows that can be used, written now or by an earlier run, and its report."""
+        key = json.dumps([FORMAT_VERSION, self.source_name, vars(self.names), self._content()])
         path = folder / f"records-{hashlib.sha256(key.encode()).hexdigest()[:32]}.arrow"
         report_path = path.with_suffix(".json")
         if path.is_file() and report_path.is_file():
             return path, RecordReport.from_json(report_path.read_text())
         report = RecordReport()
         write_tables(path, self._tables(report, progress), FEATURES)
-        if report.left_out and self.bad_rows == "raise":
-            path.unlink(missing_ok=True)
-        else:
-            write_whole(report_path, lambda work: work.write_text(report.to_json()))
+        write_whole(report_path, lambda work: work.write_text(report.to_json()))
         return path, report
 
     def _content(self) -> list[str]:

@@ -151,7 +151,8 @@ def _to_row(regions: Regions, seen: set[str]) -> dict[str, Any]:
         problem = "has no image_id" if image_id is None else f"repeats the image_id {image_id!r}"
         raise ValueError(f"Regions number {len(seen)} {problem}: every image of a store needs its own.")
     seen.add(image_id)
-    features = regions.features.astype("<f2")
+    with np.errstate(over="ignore"):  # refused below, in words
+        features = regions.features.astype("<f2")
     if not np.isfinite(features).all():
         raise ValueError(
             f"features of image {image_id!r} reach {np.abs(regions.features).max():g}, beyond float16: scale them down."

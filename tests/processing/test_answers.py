@@ -54,8 +54,8 @@ def test_case_and_a_full_stop_change_nothing(words: list[str]) -> None:
 def test_the_table_counts_sentences_across_data_sets() -> None:
     records = datasets.Dataset.from_dict(
         {
-            "answers": [["yes", "no"], ["The cat"], [], ["no"], ["cat"], ["cat"], ["a dog"], [""]],
-            "scores": [[1.0, 0.3], [1.0], [], [1.0], [0.3], [0.3], [1.0], [1.0]],
+            "answers": [["yes", "no"], ["The cat"], [], ["no"], ["cat"], ["cat"], ["a dog"], ["", "."]],
+            "scores": [[1.0, 0.3], [1.0], [], [1.0], [0.3], [0.3], [1.0], [1.0, 0.3]],
             "source": ["vqa", "vqa", "coco", "gqa", "gqa", "gqa", "gqa", "gqa"],
         }
     )

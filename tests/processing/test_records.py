@@ -81,6 +81,16 @@ def test_aggregated_files_of_the_original(
     assert records["origin"][2] == "mscoco_train.json, entry 1, vqa sentence 1"
 
 
+@pytest.mark.parametrize("chunk", [1, 2, 100])
+def test_what_is_no_object_is_left_out_of_a_list(chunk: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lxmert.processing.record_rows.CHUNK_BYTES", chunk)
+    (tmp_path / "a.json").write_text(json.dumps([1234, row(), "x", [None], row("b")]))
+    records, report = read_records(tmp_path / "a.json", bad_rows="skip", progress=False)
+    assert records["image_id"][:] == ["a", "b"]
+    assert report.left_out == {"not an object": 3}
+    assert report.examples[0] == "a.json, entry 1, row: must be an object, got 1234"
+
+
 def test_a_list_of_rows_and_an_empty_list(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text("\ufeff" + json.dumps([row(answer="yes"), row("b")]), encoding="utf-8")
     assert values(read_records(tmp_path / "a.json")[0]) == [("a", "a cat", {"yes": 1.0}), ("b", "a cat", {})]
@@ -121,6 +131,9 @@ def test_sources_of_all_kinds_are_joined(tmp_path: Path) -> None:
     assert values(read_records(soft, progress=False)[0]) == [("a", "x", {"yes": 1.0}), ("b", "y", {"no": 0.3})]
     shuffled = soft.select([1])  # a data set with an index
     assert values(read_records(shuffled, progress=False)[0]) == [("b", "y", {"no": 0.3})]
+    partly = datasets.Dataset.from_dict({"image_id": ["a", "b"], "sentence": ["x", None]})
+    with pytest.raises(ValueError, match=r"sources\[1\]\[1\], sentence: is missing"):
+        read_records(soft, partly, progress=False)
     with pytest.raises(ValueError, match=r"sentence='sentence' is no column of sources\[0\], which has \['picture'"):
         read_records(questions, image_id="picture")
     with pytest.raises(ValueError, match="answer='lable' is no column"):
@@ -227,8 +240,10 @@ def faulty(tmp_path: Path) -> datasets.Dataset:
         row("a", "one", answers={"yes": 1.0, "maybe": 0.3, "no": 0.6}),
         row("x", "two", answer="maybe"),
         row("b", " \t\u200b\u00a0", answer="yes"),
-        row("b", "four", answers={"yes": 0.0, "no": 1.0}),
-        row("b", "five", answers={"no": 1e400}),
+        row("b", "four", answers={"yes": 0.0, "no": 1.5}),
+        row("b", "five", answers={"no": 10**400}),
+        row("b", "fine, but", answers={"yes": 1.5}),
+        row("b", "fine, but", answers={"yes": 0}),
         row("b", "six", answer="maybe"),
         row("a", "seven"),
         row("x", ""),
@@ -243,9 +258,9 @@ def test_faults_are_told_before_training(faulty: datasets.Dataset) -> None:
         "  rows.jsonl, row 1, answers: 'maybe' is not in the answer table; add it there, or correct it",
         "  rows.jsonl, row 2, image_id: 'x' has no regions; extract them, or name the image as there",
         "  rows.jsonl, row 3, sentence: has nothing to read, got ' \\t\\u200b\\xa0'; write a sentence",
-        "  rows.jsonl, row 4, scores: must be one in (0, 1] for each answer, got [0.0, 1.0]",
+        "  rows.jsonl, row 4, scores: must be one in (0, 1] for each answer, got [0.0, 1.5]",
         "  rows.jsonl, row 5, scores: must be one in (0, 1] for each answer, got [inf]",
-        "  and 2 more",
+        "  and 4 more",
     ]
 
 
@@ -253,13 +268,13 @@ def test_what_can_serve_stays(faulty: datasets.Dataset) -> None:
     kept, report = check_records(faulty, ["a", "b"], ["yes", "no"], bad_rows="skip", progress=False)
     assert values(kept) == [("a", "one", {"yes": 1.0, "no": 0.6}), ("b", "six", {}), ("a", "seven", {})]
     assert kept.features == faulty.features
-    assert report.left_out == {"image without regions": 2, "empty sentence": 1, "score out of range": 2}
+    assert report.left_out == {"image without regions": 2, "empty sentence": 1, "score out of range": 4}
     assert (report.answers_left_out, report.rows) == (2, {"rows": 3})
     again, second = check_records(kept, {"a", "b"}, ["yes", "no"], report=report, progress=False)
     assert again is kept
     assert second.left_out == report.left_out
-    assert second.rows == {"rows": 3}
-    some = faulty.select([6, 5])  # with an index, in another order
+    assert (second.answers_left_out, second.rows) == (2, {"rows": 3})
+    some = faulty.select([8, 7])  # with an index, in another order
     assert values(check_records(some, {"a", "b"}, ["no"], "skip", progress=False)[0]) == [
         ("a", "seven", {}),
         ("b", "six", {}),
