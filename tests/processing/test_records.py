@@ -281,7 +281,11 @@ def test_what_can_serve_stays(faulty: datasets.Dataset) -> None:
     ]
 
 
-def test_records_made_by_hand_are_checked(faulty: datasets.Dataset) -> None:
+@pytest.mark.parametrize("batch_rows", [1, 10_000])
+def test_records_made_by_hand_are_checked(
+    batch_rows: int, faulty: datasets.Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lxmert.processing.record_tables.BATCH_ROWS", batch_rows)
     with pytest.raises(ValueError, match="records must have the columns .*make them by read_records"):
         check_records(faulty.remove_columns("scores"), {"a"})
     columns = {"image_id": ["a", None], "sentence": ["x", "y"], "answers": [["", "no"], []], "scores": [[1.0, 1.0], []]}
@@ -292,7 +296,7 @@ def test_records_made_by_hand_are_checked(faulty: datasets.Dataset) -> None:
     kept, _ = check_records(made, {"a"}, bad_rows="skip", progress=False)
     assert values(kept) == [("a", "x", {"no": 1.0})]
     uneven = datasets.Dataset.from_dict(columns | {"scores": [[1.0], []], "source": ["s", "s"]}, features=features)
-    with pytest.raises(ValueError, match=r"sources?|records hold no row that can be used"):
+    with pytest.raises(ValueError, match="records hold no row that can be used"):
         check_records(uneven, {"a"}, bad_rows="skip", progress=False)
 
 
