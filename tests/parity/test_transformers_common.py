@@ -8,11 +8,12 @@ only, and lists what cannot pass.
 import importlib
 import importlib.metadata
 import itertools
+import math
 import os
 import sys
 import types
 import unittest
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
@@ -130,6 +131,8 @@ class LxmertModelTester:
     num_attention_heads = 4
     vocab_size = 99
     num_qa_labels = 5
+    num_object_labels = 11
+    num_attr_labels = 7
     visual_feat_dim = 24
     is_training = True
 
@@ -145,8 +148,8 @@ class LxmertModelTester:
             intermediate_size=40,
             max_position_embeddings=20,
             num_qa_labels=self.num_qa_labels,
-            num_object_labels=11,
-            num_attr_labels=7,
+            num_object_labels=self.num_object_labels,
+            num_attr_labels=self.num_attr_labels,
             l_layers=self.l_layers,
             r_layers=self.r_layers,
             x_layers=self.x_layers,
@@ -169,6 +172,28 @@ class LxmertModelTester:
             "token_type_ids": torch.randint(0, 2, words),
         }
         return self.get_config(), {name: tensor.to(torch_device) for name, tensor in inputs.items()}
+
+    def class_ids(self, classes: int, *lengths: int) -> torch.Tensor:
+        """Labels (B, *lengths) that go through all classes."""
+        shape = (self.batch_size, *lengths)
+        return (torch.arange(math.prod(shape), device=torch_device) % classes).reshape(shape)
+
+    def pretraining_labels(self) -> dict[str, Any]:
+        """Labels of all pre-training tasks."""
+        regions = (self.batch_size, self.num_regions)
+        generator = torch.Generator().manual_seed(0)
+        weights = torch.rand(*regions, generator=generator).to(torch_device)
+        features = torch.rand(*regions, self.visual_feat_dim, generator=generator).to(torch_device)
+        return {
+            "labels": self.class_ids(self.vocab_size, self.seq_length),
+            "obj_labels": {
+                "obj": (self.class_ids(self.num_object_labels, self.num_regions), weights),
+                "attr": (self.class_ids(self.num_attr_labels, self.num_regions), weights),
+                "feat": (features, weights.round()),
+            },
+            "matched_label": self.class_ids(2),
+            "ans": self.class_ids(self.num_qa_labels),
+        }
 
 
 class AttentionCall:
@@ -231,6 +256,11 @@ def recorded(
             handle.remove()
 
 
+def transformers_fields(outputs: Mapping[str, Any]) -> list[str]:
+    """The names of an output's fields, without what our pre-training has behind those of transformers."""
+    return [name for name in outputs if name not in ("losses", "correct", "visual_predictions")]
+
+
 class LxmertCommonTests(common.ModelTesterMixin):
     """transformers' tests of models and configurations, for a family of LXMERT classes."""
 
@@ -258,9 +288,9 @@ class LxmertCommonTests(common.ModelTesterMixin):
     ) -> dict[str, Any]:
         inputs = super()._prepare_for_class(inputs_dict, model_class)
         if return_labels and model_class.__name__ == "LxmertForQuestionAnswering":
-            inputs["labels"] = (
-                torch.arange(self.model_tester.batch_size, device=torch_device) % self.model_tester.num_qa_labels
-            )
+            inputs["labels"] = self.model_tester.class_ids(self.model_tester.num_qa_labels)
+        if return_labels and model_class.__name__ == "LxmertForPreTraining":
+            inputs |= self.model_tester.pretraining_labels()
         return inputs
 
     def _built(self, model_class: type[transformers.PreTrainedModel], **settings: bool) -> transformers.PreTrainedModel:
@@ -284,7 +314,7 @@ class LxmertCommonTests(common.ModelTesterMixin):
             for model, arguments in ((self._built(model_class), {"output_attentions": True}), (by_config, {})):
                 with torch.no_grad(), recorded(model.base_model) as (calls, _):
                     outputs = model(**inputs, **arguments)
-                assert list(outputs)[-len(self.maps) :] == list(self.maps)
+                assert transformers_fields(outputs)[-len(self.maps) :] == list(self.maps)
                 for field, (queries, keys) in self.maps.items():
                     assert len(outputs[field]) == layers.get(field, tester.x_layers)
                     for found, call in zip(outputs[field], calls[field], strict=True):
@@ -297,7 +327,7 @@ class LxmertCommonTests(common.ModelTesterMixin):
                 with torch.no_grad():
                     both = model(**inputs, **arguments, output_hidden_states=True)
                 assert len(both) == len(outputs) + 2
-                assert list(both)[-len(self.maps) :] == list(self.maps)
+                assert transformers_fields(both)[-len(self.maps) :] == list(self.maps)
             assert not set(self.maps) & set(self._built(model_class)(**inputs))
 
     def test_cross_attention_starts_from_the_states_that_enter_the_layer(self) -> None:
@@ -363,7 +393,7 @@ class LxmertCommonTests(common.ModelTesterMixin):
             kept = {name: outputs[name] for name in ("language_hidden_states", "vision_hidden_states", *self.maps)}
             for tensor in (tensor for tensors in kept.values() for tensor in tensors):
                 tensor.retain_grad()
-            outputs[0].flatten()[0].backward()
+            outputs[0].flatten()[1].backward()  # logit 0 is that of padding, whose embedding starts at 0
             for name, tensors in kept.items():
                 # Words read the regions that enter the last cross-modality layer, not those that leave it.
                 unread = name in (
@@ -378,7 +408,10 @@ class LxmertCommonTests(common.ModelTesterMixin):
                     assert tensors[-1].grad is None, name
 
     def test_parameters_without_gradient(self) -> None:
-        """The loss of an answer reaches every parameter but the regions' half of the last cross-modality layer."""
+        """The loss of an answer reaches every parameter but the regions' half of the last cross-modality layer.
+
+        Those of pre-training together reach all.
+        """
         for model_class in self.all_model_classes:
             inputs = self._prepare_for_class(self._inputs(model_class), model_class, return_labels=True)
             if "labels" not in inputs:
@@ -387,8 +420,9 @@ class LxmertCommonTests(common.ModelTesterMixin):
             model(**inputs).loss.backward()
             found = {name for name, parameter in model.named_parameters() if parameter.grad is None}
             last = f"lxmert.encoder.x_layers.{self.model_tester.x_layers - 1}.visn_"
-            assert found == {name for name in model.state_dict() if name.startswith(last)}
-            assert len(found) == 16
+            reads_regions = "obj_labels" in inputs
+            assert found == {name for name in model.state_dict() if name.startswith(last) and not reads_regions}
+            assert len(found) == (0 if reads_regions else 16)
             if hasattr(model, "parameters_without_gradient"):
                 assert found == set(model.parameters_without_gradient())
 
@@ -415,7 +449,7 @@ add_configuration_tests(LxmertCommonTests)
 
 class TestOurModels(LxmertCommonTests, unittest.TestCase):
     config_class = lxmert.LxmertConfig
-    all_model_classes = (lxmert.LxmertModel, lxmert.LxmertForQuestionAnswering)
+    all_model_classes = (lxmert.LxmertModel, lxmert.LxmertForQuestionAnswering, lxmert.LxmertForPreTraining)
     maps: ClassVar[dict[str, tuple[str, str]]] = LxmertCommonTests.maps | {
         "cross_encoder_vision_attentions": ("regions", "words"),
         "cross_encoder_language_self_attentions": ("words", "words"),
@@ -425,7 +459,11 @@ class TestOurModels(LxmertCommonTests, unittest.TestCase):
 
 class TestBuiltInModels(LxmertCommonTests, unittest.TestCase):
     config_class = transformers.LxmertConfig
-    all_model_classes = (transformers.LxmertModel, transformers.LxmertForQuestionAnswering)
+    all_model_classes = (
+        transformers.LxmertModel,
+        transformers.LxmertForQuestionAnswering,
+        transformers.LxmertForPreTraining,
+    )
 
 
 expect_failures(TestBuiltInModels, BUILT_IN_FAILURES)
