@@ -133,6 +133,8 @@ BROKEN = [
     (make_row("", num_boxes=2), "img_id is empty", "no image id"),
     (make_row("x", boxes="AAA*"), "boxes is no base64 .*: b'AAA", "broken base64"),
     (make_row("x", features=make_row("x")[9][:-3]), "features is no base64", "broken base64"),
+    (make_row("x", boxes="*" + make_row("x")[8]), "boxes is no base64", "broken base64"),
+    (make_row("x", attrs_id=encoded([1, 2, 3], "<i8")), "attrs_id has 24 bytes instead of 16", "wrong length"),
     (make_row("x", objects_id=encoded([1], "<i8")), "objects_id has 8 bytes instead of 16", "wrong length"),
     (make_row("x", num_boxes=3), "boxes has 32 bytes instead of 48 as num_boxes says", "wrong length"),
     (
