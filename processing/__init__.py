@@ -1,9 +1,30 @@
-"""From regions and text to tensors: `Regions`, the processor, the region store, the WordPiece vocabulary."""
+"""From regions and text to tensors: `Regions`, their files, records, answer tables, the processor, WordPiece."""
 
+from lxmert.processing.answers import build_answer_table, clean_answer, read_answer_list
+from lxmert.processing.bottom_up import BottomUpFile, read_label_names, to_region_store
+from lxmert.processing.joined_regions import JoinedRegions
 from lxmert.processing.processor import LxmertProcessor
+from lxmert.processing.record_report import RecordReport
+from lxmert.processing.records import check_records, read_records
 from lxmert.processing.region_extractor import RegionExtractor
 from lxmert.processing.region_store import RegionStore
 from lxmert.processing.regions import Regions
 from lxmert.processing.wordpiece import train_wordpiece_tokenizer
 
-__all__ = ["LxmertProcessor", "RegionExtractor", "RegionStore", "Regions", "train_wordpiece_tokenizer"]
+__all__ = [
+    "BottomUpFile",
+    "JoinedRegions",
+    "LxmertProcessor",
+    "RecordReport",
+    "RegionExtractor",
+    "RegionStore",
+    "Regions",
+    "build_answer_table",
+    "check_records",
+    "clean_answer",
+    "read_answer_list",
+    "read_label_names",
+    "read_records",
+    "to_region_store",
+    "train_wordpiece_tokenizer",
+]

@@ -8,13 +8,19 @@ from typing import Any, Literal
 import datasets
 from transformers import AutoTokenizer
 
-from lxmert.detection import extract_regions
-from lxmert.detection.shapes import ShapeRegionExtractor
-from lxmert.processing import LxmertProcessor, RegionStore, train_wordpiece_tokenizer
-from lxmert.processing.answers import build_answer_table, read_answer_list
-from lxmert.processing.bottom_up import BottomUpFile
-from lxmert.processing.joined_regions import JoinedRegions
-from lxmert.processing.records import RecordReport, check_records, read_records
+from lxmert.detection import ShapeRegionExtractor, extract_regions
+from lxmert.processing import (
+    BottomUpFile,
+    JoinedRegions,
+    LxmertProcessor,
+    RecordReport,
+    RegionStore,
+    build_answer_table,
+    check_records,
+    read_answer_list,
+    read_records,
+    train_wordpiece_tokenizer,
+)
 from lxmert.training import nlvr
 from lxmert.training.collator import QuestionExample
 from lxmert.training.easy_vqa import read_easy_vqa
@@ -48,15 +54,20 @@ class PretrainingData:
     report: RecordReport
 
 
-def records_of_questions(examples: Sequence[QuestionExample], source: str) -> datasets.Dataset:
-    """Question examples as image-text-answer records."""
-    columns: dict[str, list[str]] = {
-        "image_id": [example.image_id for example in examples],
-        "sentence": [example.question for example in examples],
-        "answer": [example.answer for example in examples],
-        "source": [source] * len(examples),
-    }
-    return read_records(datasets.Dataset.from_dict(columns), progress=False)[0]
+def records_of_questions(source: str, *parts: Sequence[QuestionExample]) -> tuple[list[datasets.Dataset], RecordReport]:
+    """Parts of a question data set as image-text-answer records, and how many there are."""
+    records, report = [], RecordReport()
+    for examples in parts:
+        columns: dict[str, list[str]] = {
+            "image_id": [example.image_id for example in examples],
+            "sentence": [example.question for example in examples],
+            "answer": [example.answer for example in examples],
+            "source": [source] * len(examples),
+        }
+        part, read = read_records(datasets.Dataset.from_dict(columns), progress=False)
+        records.append(part)
+        report.add(read)
+    return records, report
 
 
 def easy_vqa_data(work: Path, validation_images: int = 200, progress: bool = True) -> PretrainingData:
@@ -71,16 +82,17 @@ def easy_vqa_data(work: Path, validation_images: int = 200, progress: bool = Tru
     extractor = ShapeRegionExtractor()
     store, _ = extract_regions(data.images, extractor, work / "regions", progress=progress)
     tokenizer = train_wordpiece_tokenizer([example.question for example in data.training], model_max_length=32)
+    records, report = records_of_questions("easy_vqa", data.training, data.validation)
     return PretrainingData(
-        training=records_of_questions(data.training, "easy_vqa"),
-        validation=records_of_questions(data.validation, "easy_vqa"),
+        training=records[0],
+        validation=records[1],
         regions=store,
         processor=LxmertProcessor(tokenizer, extractor),
         answers=data.answers,
         object_labels=len(extractor.object_names),
         attribute_labels=len(extractor.attribute_names),
         feature_dim=extractor.feature_dim,
-        report=RecordReport(),
+        report=report,
     )
 
 
@@ -100,16 +112,17 @@ def nlvr_data(work: Path, folder: str | Path, validation_directories: int = 8) -
         scenes = (nlvr.scene_regions(image_id, scene) for image_id, scene in data.scenes.items())
         store = RegionStore.create(path, scenes, {"source": "NLVR v1, structured representation"})
     tokenizer = train_wordpiece_tokenizer([example.question for example in data.training], model_max_length=64)
+    records, report = records_of_questions("nlvr", data.training, data.validation)
     return PretrainingData(
-        training=records_of_questions(data.training, "nlvr"),
-        validation=records_of_questions(data.validation, "nlvr"),
+        training=records[0],
+        validation=records[1],
         regions=store,
         processor=LxmertProcessor(tokenizer),
         answers=nlvr.ANSWERS,
         object_labels=len(nlvr.SHAPES),
         attribute_labels=len(nlvr.COLOURS),
         feature_dim=nlvr.FEATURE_DIM,
-        report=RecordReport(),
+        report=report,
     )
 
 

@@ -1,5 +1,6 @@
 """Image-sentence pairs of pre-training, some of them mismatched on purpose (section 3.1.3)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import datasets
@@ -37,7 +38,7 @@ class PretrainingExample:
         return f"image {self.image_id!r}, sentence {self.sentence!r}"
 
 
-class PretrainingExamples:
+class PretrainingExamples(Sequence[PretrainingExample]):
     """A sequence of pairs drawn from records; every epoch draws anew.
 
     What is drawn for one record depends on the seed, the epoch and the record's row alone: neither on the batch it
@@ -76,7 +77,7 @@ class PretrainingExamples:
     def __len__(self) -> int:
         return len(self.records)
 
-    def __getitem__(self, index: int) -> PretrainingExample:
+    def __getitem__(self, index: int) -> PretrainingExample:  # type: ignore[override]  # no slices
         """The pair that never changes, for validation: answers are there whatever the epoch."""
         return self._draw(0, range(len(self))[index], with_answers=True)
 

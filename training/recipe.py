@@ -1,0 +1,180 @@
+"""Pre-training recipes: YAML files that say what is learned from what, by which model, and how."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from accelerate import PartialState
+
+from lxmert.configuration import LxmertConfig
+from lxmert.configuration.plain_errors import unknown_keywords_message
+from lxmert.modeling_lxmert import LxmertForPreTraining
+from lxmert.modeling_lxmert.starting_points import start_from_original, start_language_encoder_from_bert
+from lxmert.training.masking import OBJECTIVES, PretrainingObjectives
+from lxmert.training.pretraining import pretraining_task
+from lxmert.training.pretraining_data import PretrainingData, easy_vqa_data, file_data, nlvr_data
+from lxmert.training.pretraining_examples import PretrainingExamples
+from lxmert.training.settings import TrainingSettings
+from lxmert.training.task import Task
+
+DATA: dict[str, Callable[..., PretrainingData]] = {"easy_vqa": easy_vqa_data, "nlvr": nlvr_data, "files": file_data}
+# What the data says about a configuration.
+FROM_DATA = {"vocab_size", "num_qa_labels", "id2label", "label2id", "num_object_labels", "num_attr_labels"} | {
+    "visual_feat_dim"
+}
+START = {"bert": start_language_encoder_from_bert, "original": start_from_original}
+
+
+@dataclass(frozen=True)
+class PretrainingRecipe:
+    """One pre-training run, except for where its files lie.
+
+    Args:
+        name: of the run.
+        data: one of "easy_vqa", "nlvr" and "files", with the settings of `easy_vqa_data`, `nlvr_data` or `file_data`.
+        model: fields of `LxmertConfig` that differ from the paper's size; what the data decides is not among them.
+        objectives: a name in `OBJECTIVES`, or rates that differ from the original code's.
+        training: fields of `TrainingSettings`.
+        start: nothing to start from random weights; "bert" with a folder or name of a BERT checkpoint for the
+            language encoder; "original" with a `.pth` file of the original authors.
+        max_length: largest number of wordpieces in a sentence, [CLS] and [SEP] counted; longer ones are cut.
+        answers_from_epoch: image question answering starts with this epoch, counted from 0.
+
+    Raises:
+        TypeError: an unknown field, named with the nearest known one.
+        ValueError: data of an unknown kind or objectives of an unknown name.
+    """
+
+    name: str
+    data: dict[str, dict[str, Any]]
+    model: dict[str, Any] = field(default_factory=dict)
+    objectives: PretrainingObjectives | str | dict[str, Any] = "original code"
+    training: dict[str, Any] = field(default_factory=dict)
+    start: dict[str, str] = field(default_factory=dict)
+    max_length: int = 20
+    answers_from_epoch: int = 0
+
+    def __post_init__(self) -> None:
+        if isinstance(self.data, str):
+            object.__setattr__(self, "data", {self.data: {}})
+        if len(self.data) != 1 or next(iter(self.data)) not in DATA:
+            raise ValueError(f"data must be one of {', '.join(DATA)}, got {', '.join(map(str, self.data)) or 'none'}.")
+        kind, settings = next(iter(self.data.items()))
+        _check_fields(f"data.{kind}", settings or {}, set(inspect.signature(DATA[kind]).parameters) - {"work"})
+        _check_fields("model", self.model, {f.name for f in fields(LxmertConfig)} - FROM_DATA)
+        _check_fields("training", self.training, {f.name for f in fields(TrainingSettings)} - {"output_dir", "resume"})
+        _check_fields("start", self.start, set(START))
+        if len(self.start) > 1:
+            raise ValueError(f"start must be one of {', '.join(START)}, got both.")
+        object.__setattr__(self, "objectives", _objectives(self.objectives))
+        self.settings("unused")  # types and ranges
+
+    def settings(self, output_dir: str | Path, **overrides: Any) -> TrainingSettings:
+        """The settings of the loop, for one output folder."""
+        return TrainingSettings(output_dir, **(self.training | overrides))
+
+    def load_data(self, work: str | Path, folder: str | Path | None = None, progress: bool = True) -> PretrainingData:
+        """Read and check the data.
+
+        Args:
+            work: folder for regions and tables; found there, they are used again.
+            folder: where the data set or the files lie; easy-VQA needs none.
+            progress: show bars with time left.
+
+        Raises:
+            ValueError: no `folder` where one is needed; data that cannot be used.
+            FileNotFoundError: a file is not there.
+        """
+        kind, settings = next(iter(self.data.items()))
+        keywords: dict[str, Any] = dict(settings or {})
+        expected = inspect.signature(DATA[kind]).parameters
+        if "folder" in expected:
+            if folder is None and "folder" not in keywords:
+                raise ValueError(f"Recipe {self.name} reads files: name the folder that they lie in (--data FOLDER).")
+            keywords = ({"folder": folder} if folder is not None else {}) | keywords
+        if "progress" in expected:
+            keywords["progress"] = progress
+        # of several processes the first makes regions and tables, the others wait and read them
+        with PartialState(cpu=not torch.accelerator.is_available()).main_process_first():
+            return DATA[kind](Path(work), **keywords)
+
+    def config(self, data: PretrainingData) -> LxmertConfig:
+        """The model's configuration: the recipe's sizes, the objectives, and what the data decides."""
+        assert isinstance(self.objectives, PretrainingObjectives)
+        return LxmertConfig(
+            **(self.objectives.config_fields() | self.model),
+            vocab_size=len(data.processor.tokenizer),
+            id2label=dict(enumerate(data.answers)),
+            num_object_labels=data.object_labels,
+            num_attr_labels=data.attribute_labels,
+            visual_feat_dim=data.feature_dim,
+        )
+
+    def model_for(self, data: PretrainingData) -> tuple[LxmertForPreTraining, str]:
+        """The model with its first weights, and what they are in words."""
+        model = LxmertForPreTraining(self.config(data))
+        for kind, source in self.start.items():
+            return model, str(START[kind](model, source))
+        return model, "Starting from random weights."
+
+    def task(self, data: PretrainingData) -> Task:
+        """The record for the training loop."""
+        assert isinstance(self.objectives, PretrainingObjectives)
+        label2id = {answer: i for i, answer in enumerate(data.answers)}
+        seed = self.training.get("seed", TrainingSettings("unused").seed)
+        common: dict[str, Any] = {"unmatched_rate": self.objectives.unmatched_rate, "seed": seed}
+        return pretraining_task(
+            self.name,
+            PretrainingExamples(data.training, label2id, answers_from_epoch=self.answers_from_epoch, **common),
+            PretrainingExamples(data.validation, label2id, **common),
+            data.processor,
+            data.regions,
+            self.objectives,
+            self.max_length,
+        )
+
+
+def read_recipe(path: str | Path, **training: Any) -> PretrainingRecipe:
+    """A recipe out of a YAML file; its name is the file's.
+
+    Args:
+        path: of the file.
+        training: fields of `TrainingSettings` instead of the file's.
+
+    Raises:
+        FileNotFoundError: the file is not there.
+        TypeError, ValueError: as `PretrainingRecipe`, with the file's name.
+    """
+    path = Path(path)
+    content = yaml.safe_load(path.read_text())
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} must hold a mapping of fields, got {type(content).__name__}.")
+    try:
+        _check_fields("recipe", content, {f.name for f in fields(PretrainingRecipe)})
+        content["training"] = content.get("training", {}) | training
+        values: dict[str, Any] = {"name": path.stem} | content
+        return PretrainingRecipe(**values)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{path}: {error}") from error
+
+
+def _objectives(value: PretrainingObjectives | str | dict[str, Any]) -> PretrainingObjectives:
+    if isinstance(value, PretrainingObjectives):
+        return value
+    if isinstance(value, str):
+        if value not in OBJECTIVES:
+            raise ValueError(f"objectives must be one of {', '.join(OBJECTIVES)}, or rates, got {value!r}.")
+        return OBJECTIVES[value]
+    _check_fields("objectives", value, {f.name for f in fields(PretrainingObjectives)})
+    return PretrainingObjectives(**value)
+
+
+def _check_fields(section: str, values: Any, known: set[str]) -> None:
+    if not isinstance(values, dict):
+        raise TypeError(f"{section} must be a mapping of fields, got {values!r}.")
+    if unknown := sorted(map(str, values.keys() - known)):
+        raise TypeError(unknown_keywords_message(section, unknown, known) + f"; it takes {', '.join(sorted(known))}.")
