@@ -97,6 +97,7 @@ class TestTasks:
         assert not hasattr(model, "obj_predict_head")
         output = model(**make_batch())
         assert output.question_answering_score is output.visual_predictions is None
+        assert output.cross_relationship_score.shape == (3, 2)
         assert model.get_qa_logit_layer() is None
         assert make(visual_attr_loss=False).obj_predict_head.decoder_dict.keys() == {"obj", "feat"}
 
@@ -161,8 +162,9 @@ class TestWithoutLogits:
         for name, parameter in model.named_parameters():
             torch.testing.assert_close(parameter.grad, gradients[name], atol=1e-6, rtol=1e-6)
 
-    def test_what_is_large_is_left_out(self, model: LxmertForPreTraining, labels: dict[str, Any]) -> None:
-        widths = []
+    @pytest.mark.parametrize("nothing", [-100, -1])
+    def test_what_is_large_is_left_out(self, model: LxmertForPreTraining, nothing: int) -> None:
+        labels, widths = make_labels(nothing=nothing), []
         model.cls.predictions.register_forward_hook(lambda _, arguments, out: widths.append(out.shape))
         output = model(**make_batch(), **labels, return_logits=False)
         assert output.prediction_logits is output.visual_predictions is None
