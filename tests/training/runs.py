@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader
 
 from lxmert import LxmertConfig, LxmertForQuestionAnswering
 from lxmert.training.loop import TrainingResult, train
+from lxmert.training.resume import put_back
 from lxmert.training.settings import TrainingSettings
 from lxmert.training.task import Task
 
@@ -175,9 +176,12 @@ def run(
     It dies at a forward or a file operation, counted from 1, if asked to.
     """
     model = make_model(dropout)
-    restarted = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
-    if dies_at is not None and dies_in_rank == int(os.environ.get("RANK", "0")) and not restarted:
+    if dies_at is not None and dies_in_rank == int(os.environ.get("RANK", "0")):
         at_forward(model, dies_at, die)
+    if settings.get("resume") and "RANK" not in os.environ and list(Path(folder).glob("state-*")):
+        for name in ("best", "last"):  # whatever the run before died of
+            put_back(Path(folder, name))
+            CountingModel.from_pretrained(Path(folder, name))
     operations = at_file_operation(folder, dies_at_file)
     try:
         result = train(model, make_task(training=DrawnRows(bad=bad)), make_settings(folder, **settings))
