@@ -160,22 +160,25 @@ def file_data(
     """
     folder = Path(folder)
     source = _open_regions([folder / name for name in regions], work, bad_rows)
-    parts, report = [], RecordReport()
+    parts, reports = [], []
     for names in (training, validation):
-        records, read = read_records(*(folder / name for name in names), bad_rows=bad_rows, cache_dir=work / "records")
+        records, report = read_records(
+            *(folder / name for name in names), bad_rows=bad_rows, cache_dir=work / "records"
+        )
         parts.append(records)
-        report.add(read)
+        reports.append(report)
     table = read_answer_list(folder / answers) if answers else build_answer_table(parts[0], minimum_answer_count)
-    for i, records in enumerate(parts):
+    total = RecordReport()
+    for i, (records, report) in enumerate(zip(parts, reports, strict=True)):
         parts[i], checked = check_records(
-            # a table that was built leaves rare answers out on purpose
             records,
             source,
-            table if answers else None,
+            table if answers else None,  # a table that was built leaves rare answers out on purpose
             bad_rows,
             cache_dir=work / "records",
+            report=report,
         )
-        report.add(checked)
+        total.add(checked)
     first = next(iter(source.values()))
     sentences = (record["sentence"] for record in parts[0])
     return PretrainingData(
@@ -189,7 +192,7 @@ def file_data(
         object_labels=object_labels,
         attribute_labels=attribute_labels,
         feature_dim=first.features.shape[1],
-        report=report,
+        report=total,
     )
 
 

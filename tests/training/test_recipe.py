@@ -1,0 +1,102 @@
+from pathlib import Path
+
+import datasets
+import pytest
+import torch
+import yaml
+
+from lxmert.modeling_lxmert import LxmertForPreTraining
+from lxmert.processing import RecordReport
+from lxmert.training import ORIGINAL_CODE, PAPER, PretrainingRecipe, read_recipe
+from lxmert.training.pretraining_data import PretrainingData
+from tests.conftest import ROOT
+
+RECIPES = sorted(path for path in (ROOT / "examples" / "recipes").glob("*.yaml") if path.stem != "fsdp2")
+
+
+def make_data(processor: object, answers: int, width: int) -> PretrainingData:
+    empty = datasets.Dataset.from_dict({"image_id": []})
+    names = [f"answer {i}" for i in range(answers)]
+    return PretrainingData(empty, empty, {}, processor, names, 1600, 400, width, RecordReport())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_every_recipe_builds_its_model_and_opens_with_its_command(path: Path, processor: object) -> None:
+    recipe = read_recipe(path)
+    with torch.device("meta"):
+        model = LxmertForPreTraining(recipe.config(make_data(processor, 9500, 2048)))
+    layers = (model.config.l_layers, model.config.r_layers, model.config.x_layers)
+    assert layers == ((9, 5, 5) if path.stem == "paper" else (1, 1, 2))
+    text = path.read_text()
+    command = text[: text.index("\n\n")] if "\n\n" in text else text
+    assert f"--recipe examples/recipes/{path.name}" in command
+    settings = recipe.settings("somewhere", resume=True)
+    assert settings.resume
+    assert settings.max_gradient_norm == 1.0
+
+
+def test_the_papers_recipe_is_the_papers() -> None:
+    recipe = read_recipe(ROOT / "examples" / "recipes" / "paper.yaml")
+    assert recipe.objectives == ORIGINAL_CODE
+    assert (recipe.max_length, recipe.answers_from_epoch) == (20, 10)
+    settings = recipe.settings("somewhere")
+    assert (settings.epochs, settings.learning_rate, settings.warmup_share) == (20, 1e-4, 0.05)
+    assert (settings.adam_epsilon, settings.bias_correction, settings.weight_decay) == (1e-6, False, 0.01)
+
+
+def write(folder: Path, **content: object) -> Path:
+    path = folder / "mine.yaml"
+    path.write_text(yaml.safe_dump({"data": {"easy_vqa": {}}} | content))
+    return path
+
+
+def test_objectives_by_name_or_by_rates(tmp_path: Path) -> None:
+    recipe = read_recipe(write(tmp_path, objectives="paper"))
+    assert recipe.objectives == PAPER
+    assert recipe.name == "mine"
+    config = recipe.config(make_data(_Processor(), 3, 8))
+    assert (config.visual_label_regions, config.visual_feat_distance) == ("masked", "l2")
+    assert (config.num_qa_labels, config.visual_feat_dim, config.vocab_size) == (3, 8, 30)
+    recipe = read_recipe(write(tmp_path, objectives={"word_rate": 0.3}))
+    assert recipe.objectives == PretrainingRecipe("x", {"easy_vqa": {}}, objectives={"word_rate": 0.3}).objectives
+    assert recipe.objectives.word_rate == 0.3  # type: ignore[union-attr]
+
+
+class _Processor:
+    """Thirty wordpieces."""
+
+    tokenizer = range(30)
+
+
+def test_overrides_replace_the_files_training(tmp_path: Path) -> None:
+    recipe = read_recipe(write(tmp_path, training={"epochs": 5, "batch_size": 7}), epochs=2)
+    settings = recipe.settings("somewhere")
+    assert (settings.epochs, settings.batch_size) == (2, 7)
+
+
+@pytest.mark.parametrize(
+    ("content", "error", "message"),
+    [
+        ({"data": {"easyvqa": {}}}, ValueError, "data must be one of easy_vqa, nlvr, files, got easyvqa"),
+        ({"objective": "paper"}, TypeError, r"mine.yaml: recipe got unknown keyword `objective` \(did you mean `obj"),
+        ({"objectives": "papers"}, ValueError, "objectives must be one of original code, paper, or rates"),
+        ({"model": {"hiden_size": 3}}, TypeError, r"model got unknown keyword `hiden_size` \(did you mean `hidden_s"),
+        ({"model": {"vocab_size": 3}}, TypeError, "model got unknown keyword `vocab_size`"),
+        ({"training": {"epoch": 3}}, TypeError, r"training got unknown keyword `epoch` \(did you mean `epochs`"),
+        ({"training": {"learning_rate": "1e-4"}}, TypeError, "learning_rate"),
+        ({"start": {"berd": "x"}}, TypeError, r"start got unknown keyword `berd` \(did you mean `bert`"),
+        ({"start": {"bert": "x", "original": "y"}}, ValueError, "got both"),
+        ({"data": {"files": {"trainings": []}}}, TypeError, r"data.files got unknown keyword `trainings`"),
+    ],
+)
+def test_mistakes_are_named(tmp_path: Path, content: dict, error: type, message: str) -> None:
+    with pytest.raises(error, match=message):
+        read_recipe(write(tmp_path, **content))
+
+
+def test_data_without_a_folder_says_what_to_do(tmp_path: Path) -> None:
+    recipe = PretrainingRecipe("mine", {"nlvr": {}})
+    with pytest.raises(ValueError, match="--data FOLDER"):
+        recipe.load_data(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"train.json is not there"):
+        recipe.load_data(tmp_path, tmp_path)
