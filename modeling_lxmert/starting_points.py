@@ -168,13 +168,16 @@ def _copy(
     """Copy what fits by name and shape; of tables, by the ends of their names, the rows that both have."""
     prefix = "lxmert." if isinstance(model, LxmertModel) else ""
     own = {prefix + name: tensor for name, tensor in model.state_dict(keep_vars=True).items()}
-    read: set[int] = set()  # tied weights are one tensor under two names: read once, under the first
+    read: dict[int, str] = {}  # tied weights are one tensor under two names: read once, under the first
     mismatched, notes = {}, []
     for name, tensor in own.items():
         value = source.get(name)
-        if value is None or id(tensor) in read:
+        if value is None:
             continue
-        if value.shape == tensor.shape:
+        if id(tensor) in read:
+            if not torch.equal(value.to(tensor), tensor):
+                notes.append(f"{name} is tied to {read[id(tensor)]} here; its other values there were not read.")
+        elif value.shape == tensor.shape:
             tensor.copy_(value)
         elif name.endswith(tables) and value.shape[1:] == tensor.shape[1:]:
             rows = min(len(value), len(tensor))
@@ -183,7 +186,7 @@ def _copy(
         else:
             mismatched[name] = (tuple(value.shape), tuple(tensor.shape))
             continue
-        read.add(id(tensor))
+        read.setdefault(id(tensor), name)
     return StartReport(
         found=[name for name, tensor in own.items() if id(tensor) in read],
         new=[name for name, tensor in own.items() if id(tensor) not in read and name not in mismatched],

@@ -255,6 +255,20 @@ class TestFromTheOriginal:
         assert not report.new
         assert torch.equal(model(**make_batch()).prediction_logits, source(**make_batch()).prediction_logits)
 
+    def test_a_decoder_of_its_own_is_not_read_into_a_tied_one(self, tmp_path: Path) -> None:
+        source, model = golden(LxmertForPreTraining, tie_word_embeddings=False), make()
+        torch.nn.init.normal_(source.get_output_embeddings().weight)
+        path = original_file(tmp_path, source, **PRETRAINING)
+        report = start_from_original(model, path)
+        assert torch.equal(model.get_output_embeddings().weight, source.get_input_embeddings().weight)
+        assert report.notes == [
+            "cls.predictions.decoder.weight is tied to lxmert.embeddings.word_embeddings.weight here; "
+            "its other values there were not read."
+        ]
+        untied = make(tie_word_embeddings=False)
+        assert not start_from_original(untied, path).notes
+        assert torch.equal(untied.get_output_embeddings().weight, source.get_output_embeddings().weight)
+
     def test_another_number_of_answers_is_reported(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         source = golden(LxmertForPreTraining, num_qa_labels=11, visual_attr_loss=False)
         model = make()
