@@ -10,6 +10,11 @@ from lxmert.modeling_lxmert.outputs import (
 )
 from lxmert.modeling_lxmert.pretraining import LxmertForPreTraining
 from lxmert.modeling_lxmert.question_answering import LxmertForQuestionAnswering
+from lxmert.modeling_lxmert.starting_points import (
+    StartReport,
+    start_from_original,
+    start_language_encoder_from_bert,
+)
 
 __all__ = [
     "AnswerReport",
@@ -20,5 +25,8 @@ __all__ = [
     "LxmertModel",
     "LxmertModelOutput",
     "LxmertPreTrainedModel",
+    "StartReport",
     "loss_counts",
+    "start_from_original",
+    "start_language_encoder_from_bert",
 ]

@@ -8,7 +8,7 @@ from lxmert.processing.record_report import RecordReport
 from lxmert.processing.records import check_records, read_records
 from lxmert.processing.region_extractor import RegionExtractor
 from lxmert.processing.region_store import RegionStore
-from lxmert.processing.regions import Regions
+from lxmert.processing.regions import Regions, RegionSource
 from lxmert.processing.wordpiece import train_wordpiece_tokenizer
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "LxmertProcessor",
     "RecordReport",
     "RegionExtractor",
+    "RegionSource",
     "RegionStore",
     "Regions",
     "build_answer_table",

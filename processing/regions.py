@@ -1,7 +1,8 @@
 """`Regions`: what was found in one image."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -80,6 +81,16 @@ class Regions:
         """(R, 4), the boxes divided by the image's width and height, in [0, 1]; what a model takes as `visual_pos`."""
         height, width = self.image_size
         return self.boxes / np.array([width, height, width, height], dtype=np.float32)
+
+
+class RegionSource(Protocol):
+    """Regions by image id: a `RegionStore`, region files read in place, or several of them joined."""
+
+    def __getitem__(self, image_id: str, /) -> Regions:
+        """The regions of one image."""
+
+    def many(self, image_ids: Sequence[str], /) -> list[Regions]:
+        """The regions of several images, in the order asked for."""
 
 
 def _checked_image_size(image_size: Any) -> tuple[int, int]:

@@ -6,7 +6,7 @@ from typing import Literal
 
 import torch
 
-from lxmert.processing import LxmertProcessor, RegionStore
+from lxmert.processing import LxmertProcessor, RegionSource
 from lxmert.training.task import Batch
 
 
@@ -37,7 +37,7 @@ class AnswerCollator:
     def __init__(
         self,
         processor: LxmertProcessor,
-        store: RegionStore,
+        store: RegionSource,
         label2id: dict[str, int],
         withhold: Literal["image", "question"] | None = None,
     ):

@@ -10,9 +10,9 @@ from torch.utils.data import DataLoader
 
 from lxmert.modeling_lxmert import loss_counts
 from lxmert.modeling_lxmert.pretraining import TASKS
-from lxmert.processing import LxmertProcessor
+from lxmert.processing import LxmertProcessor, RegionSource
 from lxmert.training.masking import PretrainingObjectives
-from lxmert.training.pretraining_collator import PretrainingCollator, RegionSource
+from lxmert.training.pretraining_collator import PretrainingCollator
 from lxmert.training.pretraining_examples import PretrainingExample
 from lxmert.training.task import Batch, Task
 

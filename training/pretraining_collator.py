@@ -1,24 +1,17 @@
 """From pairs to the masked tensors of a pre-training batch."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 
-from lxmert.processing import LxmertProcessor, Regions
+from lxmert.processing import LxmertProcessor, Regions, RegionSource
 from lxmert.training.masking import BLANKED, REPLACED, UNTOUCHED, PretrainingObjectives, draw_region_masks, mask_words
 from lxmert.training.pretraining_examples import PretrainingExample
 from lxmert.training.task import Batch
 
 WORDS, REGIONS = 1, 2  # purposes of an example's randomness; 0 drew the pair
-
-
-class RegionSource(Protocol):
-    """Regions by image id: a `RegionStore`, or region files read in place."""
-
-    def many(self, image_ids: Sequence[str], /) -> list[Regions]:
-        """The regions of several images, in the order asked for."""
 
 
 class PretrainingCollator:

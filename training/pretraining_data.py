@@ -14,6 +14,7 @@ from lxmert.processing import (
     JoinedRegions,
     LxmertProcessor,
     RecordReport,
+    RegionSource,
     RegionStore,
     build_answer_table,
     check_records,
@@ -24,7 +25,6 @@ from lxmert.processing import (
 from lxmert.training import nlvr
 from lxmert.training.collator import QuestionExample
 from lxmert.training.easy_vqa import read_easy_vqa
-from lxmert.training.pretraining_collator import RegionSource
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import torch
 from accelerate import Accelerator
 from torch.utils.data import DataLoader
 
-from lxmert.processing import LxmertProcessor, RegionStore
+from lxmert.processing import LxmertProcessor, RegionSource
 from lxmert.training.collator import AnswerCollator, QuestionExample
 from lxmert.training.evaluate import evaluate_answers
 from lxmert.training.task import Task
@@ -17,7 +17,7 @@ def question_answering_task(
     training: Sequence[QuestionExample],
     validation: Sequence[QuestionExample],
     processor: LxmertProcessor,
-    store: RegionStore,
+    store: RegionSource,
     label2id: dict[str, int],
 ) -> Task:
     """The record that trains `LxmertForQuestionAnswering`; the best checkpoint is the most accurate one.

@@ -66,7 +66,7 @@ def draw_pretraining(
                 color=TRIVIAL,
             )
         axis.set_title(TITLES[name], fontsize=10)
-        axis.set_ylim(bottom=0)
+        axis.set_ylim(0, 1.15 * max(value for _, value in points) or 1)
         axis.set_xlabel("step", fontsize=8)
         axis.tick_params(labelsize=8)
     path = Path(path)
