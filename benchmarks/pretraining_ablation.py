@@ -12,29 +12,29 @@ import argparse
 import json
 import statistics
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
 from torch.utils.data import DataLoader
 from transformers import set_seed
 
-from lxmert import LxmertForPreTraining, LxmertForQuestionAnswering
+from lxmert import LxmertForQuestionAnswering
 from lxmert.training import (
+    PretrainingRecipe,
+    PretrainingStart,
     QuestionExample,
     TrainingSettings,
     evaluate_answers,
     question_answering_task,
     read_easy_vqa,
     read_nlvr,
+    read_recipe,
     train,
 )
 from lxmert.training.collator import AnswerCollator
-from lxmert.training.pretraining import measure_pretraining
 from lxmert.training.pretraining_data import PretrainingData
-from lxmert.training.recipe import PretrainingRecipe
-from lxmert.training.trivial_predictors import batches_of, trivial_predictors
 
 VARIANTS: dict[str, dict[str, bool] | None] = {
     "no pre-training": None,
@@ -46,22 +46,12 @@ VARIANTS: dict[str, dict[str, bool] | None] = {
     "without matching": {"task_matched": False},
     "without masked words": {"task_mask_lm": False},
 }
-MODEL = {
-    "hidden_size": 128,
-    "num_attention_heads": 4,
-    "intermediate_size": 256,
-    "l_layers": 1,
-    "r_layers": 1,
-    "x_layers": 2,
-    "max_position_embeddings": 64,
-    "initializer_range": 0.05,
-}
-PRETRAINING = {"batch_size": 128, "learning_rate": 1e-3, "max_gradient_norm": 1.0, "progress": False}
 # Few questions with answers, as in real life; all of NLVR's are few.
 FINETUNING = {
-    "easy_vqa": {"examples": 500, "epochs": 60, "batch_size": 64, "learning_rate": 5e-4},
-    "nlvr": {"examples": None, "epochs": 4, "batch_size": 64, "learning_rate": 3e-4},
+    "easy_vqa": {"examples": 2000, "epochs": 20, "batch_size": 64, "learning_rate": 1e-3},
+    "nlvr": {"examples": None, "epochs": 5, "batch_size": 64, "learning_rate": 1e-3},
 }
+RECIPES = {"easy_vqa": "small", "nlvr": "nlvr"}
 
 
 def main() -> None:
@@ -72,37 +62,33 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("runs/ablation"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=list(VARIANTS)[:6])
-    parser.add_argument("--epochs", type=int, default=3, help="of pre-training")
+    parser.add_argument("--epochs", type=int, help="of pre-training, instead of the recipe's")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
 
     work = arguments.output / arguments.data
     work.mkdir(parents=True, exist_ok=True)
-    settings = {} if arguments.folder is None else {"folder": str(arguments.folder)}
-    base = PretrainingRecipe("ablation", {arguments.data: settings}, MODEL, training=PRETRAINING, max_length=32)
-    data = base.load_data(work)
+    changes = {} if arguments.epochs is None else {"epochs": arguments.epochs}
+    file = Path(__file__).parent.parent / "examples" / "recipes" / f"{RECIPES[arguments.data]}.yaml"
+    base = read_recipe(file, progress=False, **changes)
+    data = base.load_data(work, arguments.folder, progress=False)
     for seed in arguments.seeds:
         for variant in arguments.variants:
-            file = work / f"{variant.replace(' ', '_').replace(':', '')}-{seed}.json"
+            file = work / f"{file_name(variant)}-{seed}.json"
             if not file.is_file():
-                file.write_text(json.dumps(run(arguments, data, variant, seed, work), indent=2))
+                file.write_text(json.dumps(run(base, data, arguments, variant, seed), indent=2))
             print(f"{variant}, seed {seed}: {json.loads(file.read_text())['test_accuracy']:.4f}", flush=True)
     print(table(work))
 
 
-def run(arguments: argparse.Namespace, data: PretrainingData, variant: str, seed: int, work: Path) -> dict[str, Any]:
+def run(
+    base: PretrainingRecipe, data: PretrainingData, arguments: argparse.Namespace, variant: str, seed: int
+) -> dict[str, Any]:
     """One variant and one seed; accuracies, and the held-out figures of pre-training before and after."""
     started, switches = time.perf_counter(), VARIANTS[variant]
-    folder = work / f"{variant.replace(' ', '_').replace(':', '')}-{seed}"
-    training = PRETRAINING | {"epochs": arguments.epochs, "seed": seed}
-    recipe = PretrainingRecipe(
-        "ablation",
-        {arguments.data: {"folder": "."} if arguments.folder else {}},
-        MODEL | (switches or {}),
-        training=training,
-        max_length=32,
-    )
+    folder = arguments.output / arguments.data / f"{file_name(variant)}-{seed}"
+    recipe = replace(base, model=base.model | (switches or {}), training=base.training | {"seed": seed})
     set_seed(seed)
     result: dict[str, Any] = {"variant": variant, "seed": seed}
     if switches is None:
@@ -110,11 +96,8 @@ def run(arguments: argparse.Namespace, data: PretrainingData, variant: str, seed
     else:
         pretrained, _ = recipe.model_for(data)
         task = recipe.task(data)
-        if variant == "all tasks":
-            result["before"] = measure(pretrained, task)
-            result["trivial"] = trivial_predictors(
-                pretrained.config, batches_of(task.training, task.collate), batches_of(task.validation, task.collate)
-            )
+        start = PretrainingStart.of(pretrained, task, folder / "start.json")
+        result["before"], result["trivial"] = start.figures, start.trivial
         result["history"] = train(pretrained, task, recipe.settings(folder / "pretraining")).history
         set_seed(seed)  # the answer head, where pre-training had none
         model = LxmertForQuestionAnswering.from_pretrained(folder / "pretraining" / "last")
@@ -122,13 +105,6 @@ def run(arguments: argparse.Namespace, data: PretrainingData, variant: str, seed
     result |= finetune(arguments.data, arguments.folder, data, model, seed, folder)
     result["seconds"] = time.perf_counter() - started
     return result
-
-
-def measure(model: LxmertForPreTraining, task: Any) -> dict[str, float]:
-    """Figures on the held-out examples."""
-    accelerator = Accelerator(cpu=not torch.accelerator.is_available())
-    loader = accelerator.prepare(DataLoader(task.validation, batch_size=256, collate_fn=task.collate))
-    return measure_pretraining(model.to(accelerator.device), loader, accelerator)
 
 
 def finetune(
@@ -151,11 +127,16 @@ def finetune(
     return {"test_accuracy": evaluate_answers(model, loader).accuracy, "finetuning_examples": len(examples)}
 
 
+def file_name(variant: str) -> str:
+    """A variant's name without spaces and colons."""
+    return variant.replace(" ", "_").replace(":", "")
+
+
 def table(work: Path) -> str:
     """Mean and spread over the seeds of every variant that has runs, as a Markdown table."""
     lines = ["| pre-training | test accuracy, mean | spread (sample standard deviation) | seeds |", "|---|---|---|---|"]
     for variant in VARIANTS:
-        files = sorted(work.glob(f"{variant.replace(' ', '_').replace(':', '')}-*.json"))
+        files = sorted(work.glob(f"{file_name(variant)}-*.json"))
         figures = [100 * json.loads(file.read_text())["test_accuracy"] for file in files]
         if figures:
             spread = statistics.stdev(figures) if len(figures) > 1 else float("nan")
