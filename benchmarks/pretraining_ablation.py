@@ -5,7 +5,7 @@ questions with answers, measure on the test split. Finished runs are kept in OUT
 side by side:
 
     python benchmarks/pretraining_ablation.py --data easy_vqa --seeds 1 2 3
-    python benchmarks/pretraining_ablation.py --data nlvr --folder ../shared/data/nlvr --seeds 1 2 3
+    python benchmarks/pretraining_ablation.py --data nlvr --folder NLVR_FOLDER --seeds 1 2 3
 """
 
 import argparse
