@@ -98,8 +98,8 @@ def mask_words(
     """Mask the wordpieces of one sentence (the original's `random_word`).
 
     Args:
-        input_ids: (T,), wordpiece ids.
-        special: (T,), true for [CLS], [SEP] and padding, which stay as they are.
+        input_ids: (T,), wordpiece ids, without padding.
+        special: (T,), true for [CLS] and [SEP], which stay as they are.
         mask_token_id: of [MASK].
         vocabulary_size: random wordpieces are drawn below it.
         objectives: the rates.

@@ -7,7 +7,15 @@ import numpy as np
 import torch
 
 from lxmert.processing import LxmertProcessor, Regions, RegionSource
-from lxmert.training.masking import BLANKED, REPLACED, UNTOUCHED, PretrainingObjectives, draw_region_masks, mask_words
+from lxmert.training.masking import (
+    BLANKED,
+    IGNORED,
+    REPLACED,
+    UNTOUCHED,
+    PretrainingObjectives,
+    draw_region_masks,
+    mask_words,
+)
 from lxmert.training.pretraining_examples import PretrainingExample
 from lxmert.training.task import Batch
 
@@ -51,7 +59,8 @@ class PretrainingCollator:
                 return_tensors="np",
             )
         )
-        arrays["input_ids"], arrays["labels"] = self._mask_words(examples, arrays["input_ids"])
+        words = arrays["attention_mask"].sum(axis=1)  # (B,)
+        arrays["input_ids"], arrays["labels"] = self._mask_words(examples, arrays["input_ids"], words)
         targets = arrays["visual_feats"]  # (B, R, D)
         arrays["visual_feats"], masked = self._mask_regions(examples, regions, targets)
         batch: dict[str, Any] = {name: torch.from_numpy(array) for name, array in arrays.items()}
@@ -65,15 +74,24 @@ class PretrainingCollator:
         batch["return_logits"] = False
         return batch
 
-    def _mask_words(self, examples: Sequence[PretrainingExample], ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _mask_words(
+        self, examples: Sequence[PretrainingExample], ids: np.ndarray, words: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Ids (B, T) after masking, and those to predict (B, T); what is drawn does not depend on the padding."""
         tokenizer = self.processor.tokenizer
-        special = np.isin(ids, [tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.pad_token_id])
-        rows = [
-            mask_words(row, stays, tokenizer.mask_token_id, len(tokenizer), self.objectives, example.generator(WORDS))
-            for row, stays, example in zip(ids, special, examples, strict=True)
-        ]
-        masked, labels = zip(*rows, strict=True)
-        return np.stack(masked), np.stack(labels)
+        masked, labels = ids.copy(), np.full_like(ids, IGNORED)
+        for i, (example, count) in enumerate(zip(examples, words, strict=True)):
+            sentence = ids[i, :count]
+            special = np.isin(sentence, [tokenizer.cls_token_id, tokenizer.sep_token_id])
+            masked[i, :count], labels[i, :count] = mask_words(
+                sentence,
+                special,
+                tokenizer.mask_token_id,
+                len(tokenizer),
+                self.objectives,
+                example.generator(WORDS),
+            )
+        return masked, labels
 
     def _mask_regions(
         self, examples: Sequence[PretrainingExample], regions: Sequence[Regions], features: np.ndarray

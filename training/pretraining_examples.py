@@ -19,7 +19,7 @@ class PretrainingExample:
         sentence: about this image if `matched`, else about another one.
         matched: whether the sentence belongs to the image.
         answer: class id of an answer to the sentence, -1 for none.
-        other_image_id: another image, whose regions replace masked ones.
+        other_image_id: another image, whose regions replace masked ones; drawn apart from the sentence.
         draw: seed, epoch and index; the masks follow from them.
     """
 
@@ -89,12 +89,13 @@ class PretrainingExamples(Sequence[PretrainingExample]):
         record = self.records[index]
         draw = (self.seed, epoch, index)
         generator = np.random.default_rng([*draw, 0])
-        other = self._another(record["image_id"], generator)
         matched = generator.random() >= self.unmatched_rate
+        described = record if matched else self._another(record["image_id"], generator)
+        other = self._another(record["image_id"], generator)
         answer = self._answer(record, generator) if matched and with_answers else NO_ANSWER
         return PretrainingExample(
             image_id=record["image_id"],
-            sentence=record["sentence"] if matched else other["sentence"],
+            sentence=described["sentence"],
             matched=matched,
             answer=answer,
             other_image_id=other["image_id"],

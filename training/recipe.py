@@ -126,7 +126,9 @@ class PretrainingRecipe:
         assert isinstance(self.objectives, PretrainingObjectives)
         label2id = {answer: i for i, answer in enumerate(data.answers)}
         seed = self.training.get("seed", TrainingSettings("unused").seed)
-        common: dict[str, Any] = {"unmatched_rate": self.objectives.unmatched_rate, "seed": seed}
+        # without the task nobody is told that a sentence does not fit, so all fit, as in the original
+        unmatched_rate = self.objectives.unmatched_rate if self.model.get("task_matched", True) else 0.0
+        common: dict[str, Any] = {"unmatched_rate": unmatched_rate, "seed": seed}
         return pretraining_task(
             self.name,
             PretrainingExamples(data.training, label2id, answers_from_epoch=self.answers_from_epoch, **common),

@@ -29,7 +29,7 @@ from tests.training.test_pretraining_examples import make_records
 @pytest.fixture
 def task(tmp_path: Path) -> Task:
     records = make_records(count=24, images=8)
-    records = records.map(lambda row, i: {"sentence": f"{WORDS[i % 7]} {WORDS[i % 5]} it"}, with_indices=True)
+    records = records.map(lambda row, i: {"sentence": " ".join(WORDS[: 1 + i % 7])}, with_indices=True)
     store = RegionStore.create(tmp_path / "regions", [make_regions(number) for number in range(8)])
     examples = PretrainingExamples(records, {"yes": 0, "no": 1}, seed=5)
     processor = LxmertProcessor(train_wordpiece_tokenizer(WORDS))

@@ -30,6 +30,9 @@ def test_half_of_the_pairs_get_a_sentence_of_another_image() -> None:
         assert example.sentence.endswith(f"of {example.image_id}") == example.matched
         assert example.other_image_id != example.image_id
         assert example.answer == NO_ANSWER or example.matched, "an unmatched pair loses its answer"
+    sources = [(e.sentence.rpartition("of ")[2], e.other_image_id) for e in drawn if not e.matched]
+    same = sum(source == other for source, other in sources) / len(sources)
+    assert same == pytest.approx(1 / 9, abs=0.03), "regions and sentence come from two images, drawn apart"
     unmatched = Counter(example.sentence for example in drawn if not example.matched)
     assert len(unmatched) == 40, "every sentence serves as a wrong one"
 
