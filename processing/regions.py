@@ -6,8 +6,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-# Detectors and rescaled boxes end a rounding error beyond the border; such boxes are pulled back, not refused.
+# Detectors and rescaled boxes end a rounding error beyond a limit; such boxes and scores are pulled back, not refused.
 BORDER_TOLERANCE = 1e-3
+SCORE_TOLERANCE = 1e-4
+NO_LABEL = -1
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,15 +22,16 @@ class Regions:
         features: (R, D), float32.
         boxes: (R, 4), float32, corners x1, y1, x2, y2 **in pixels**, 0 <= x1 <= x2 <= width, likewise y.
         image_size: (height, width) of the image in pixels.
-        object_ids: (R,), int64, the detector's classes.
+        object_ids: (R,), int64, the detector's classes, -1 for none.
         object_scores: (R,), float32, their probabilities.
-        attribute_ids: (R,), int64, the detector's attributes.
+        attribute_ids: (R,), int64, the detector's attributes, -1 for none.
         attribute_scores: (R,), float32, their probabilities.
         image_id: the image's name in its data set.
 
     Raises:
         ValueError: arrays of the wrong rank or of different counts, zero regions, values that are not finite, boxes
-            outside the image, turned inside out, or already divided by the image's size.
+            outside the image, turned inside out, or already divided by the image's size, scores outside [0, 1], ids
+            below -1.
         TypeError: values that are no numbers, or an `image_id` that is no string.
 
     Example:
@@ -69,7 +72,7 @@ class Regions:
                 array = _as_array(name, value, np.int64 if name.endswith("ids") else np.float32, rank=1)
                 if len(array) != len(features):
                     raise ValueError(f"{name} has {len(array)} entries for {len(features)} regions.")
-                values[name] = array
+                values[name] = _checked_ids(name, array) if name.endswith("ids") else _checked_scores(name, array)
         for name, value in values.items():
             object.__setattr__(self, name, value)
 
@@ -138,3 +141,23 @@ def _checked_boxes(boxes: np.ndarray, height: int, width: int) -> np.ndarray:
             "by its width and height."
         )
     return np.clip(boxes, 0, limits)
+
+
+def _checked_ids(name: str, ids: np.ndarray) -> np.ndarray:
+    unknown = np.flatnonzero(ids < NO_LABEL)
+    if len(unknown):
+        raise ValueError(
+            f"{name} must be at least 0, or {NO_LABEL} for no label, but row {unknown[0]} is {ids[unknown[0]]}: check "
+            f"the file or extractor they come from, and write {NO_LABEL} where there is no label."
+        )
+    return ids
+
+
+def _checked_scores(name: str, scores: np.ndarray) -> np.ndarray:
+    outside = np.flatnonzero((scores < -SCORE_TOLERANCE) | (scores > 1 + SCORE_TOLERANCE))
+    if len(outside):
+        raise ValueError(
+            f"{name} must lie in [0, 1], but row {outside[0]} is {scores[outside[0]]:g}: divide percentages by 100, "
+            "turn a detector's raw outputs into probabilities by a softmax."
+        )
+    return np.clip(scores, 0, 1)

@@ -32,6 +32,13 @@ def test_rounding_beyond_the_border_is_pulled_back() -> None:
     assert boxes.tolist() == [[0, 0, 40, 30], [0, 0, 20, 30]]
 
 
+def test_scores_are_pulled_back_to_probabilities() -> None:
+    regions = make(object_scores=[1.00005, 0.5], attribute_scores=[-0.00005, 1], attribute_ids=[-1, 0])
+    assert regions.object_scores.tolist() == [1, 0.5]
+    assert regions.attribute_scores.tolist() == [0, 1]
+    assert regions.attribute_ids.tolist() == [-1, 0]
+
+
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
@@ -59,6 +66,10 @@ def test_rounding_beyond_the_border_is_pulled_back() -> None:
         ({"image_id": 5}, TypeError, r"image_id must be a string, got 5"),
         ({"object_ids": [1]}, ValueError, r"object_ids has 1 entries for 2 regions"),
         ({"attribute_scores": [0.1, np.nan]}, ValueError, r"attribute_scores holds NaN"),
+        ({"object_scores": [5, -3]}, ValueError, r"object_scores must lie in \[0, 1\], but row 0 is 5: .*softmax"),
+        ({"attribute_scores": [0.5, -3e-4]}, ValueError, r"attribute_scores must lie in .* row 1 is -0.0003"),
+        ({"object_ids": [0, -7]}, ValueError, r"object_ids must be at least 0, or -1 for no label, but row 1 is -7: "),
+        ({"attribute_ids": [-2, 0]}, ValueError, r"attribute_ids must be at least 0, .*row 0 is -2: "),
     ],
 )
 def test_bad_regions_are_refused(changes: dict, error: type[Exception], message: str) -> None:
