@@ -24,7 +24,7 @@ from lxmert.processing.record_tables import BATCH_ROWS, write_whole
 from lxmert.processing.region_store import RegionStore
 from lxmert.processing.regions import Regions
 
-INDEX_VERSION = 1
+INDEX_VERSION = 2
 FIELDS = (
     "img_id",
     "img_h",
@@ -61,8 +61,8 @@ class BottomUpFile(Mapping[str, Regions]):
     Raises:
         FileNotFoundError: no file there.
         ValueError: a row with another number of fields, broken base64, arrays of another length than num_boxes says,
-            values that are not finite, boxes outside the image, or an image that came before; with file, row and
-            field. No row that can be used.
+            features of another width than the first row's, values that `Regions` refuses, or an image that came
+            before; with file, row and field. No row that can be used.
 
     Attributes:
         skipped: number of rows left out, by reason.
@@ -214,6 +214,7 @@ def _make_index(path: Path, bad_rows: BadRows, progress: bool, content: dict[str
     skipped: Counter[str] = Counter()
     seen: set[str] = set()
     rows: list[tuple[str, int, int]] = []
+    first: tuple[int, int] | None = None
     offset = 0
     with (
         path.open("rb") as file,
@@ -227,7 +228,12 @@ def _make_index(path: Path, bad_rows: BadRows, progress: bool, content: dict[str
             if not line.strip():
                 continue
             try:
-                image_id = str(_to_regions(line).image_id)
+                regions = _to_regions(line)
+                image_id, width = str(regions.image_id), regions.features.shape[1]
+                first = first or (number, width)
+                if width != first[1]:
+                    what = f"is {width} wide, but row {first[0]} is {first[1]} wide: one of them is cut"
+                    raise _RowError("features", what, "another width")
                 if image_id in seen:
                     raise _RowError("img_id", f"{image_id!r} came in a row before", "repeated image")
                 seen.add(image_id)

@@ -9,16 +9,17 @@ class JoinedRegions(Mapping[str, Regions]):
     """Region stores and bottom-up files, mixed at will, as one read-only mapping from image ids to `Regions`.
 
     Args:
-        parts: mappings of which no two have an image in common.
+        parts: mappings of which no two have an image in common, with features of one width.
 
     Raises:
-        ValueError: no part, or an image in two of them.
+        ValueError: no part, an image in two of them, or parts whose first images have features of different width.
     """
 
     def __init__(self, *parts: Mapping[str, Regions]):
         if not parts:
             raise ValueError("parts is empty: give at least one region store or file.")
         self.parts = parts
+        _check_widths(parts)
         for number, part in enumerate(parts):
             for other in parts[:number]:
                 small, large = sorted((part, other), key=len)
@@ -52,6 +53,17 @@ class JoinedRegions(Mapping[str, Regions]):
                 return part
         names = ", ".join(map(_name, self.parts))
         raise KeyError(f"Image {image_id!r} is not among the {len(self)} images of {names}.")
+
+
+def _check_widths(parts: Sequence[Mapping[str, Regions]]) -> None:
+    """One image of each part tells; to look at more would take as long as reading the parts."""
+    widths: dict[int, str] = {}
+    for part in filter(None, parts):
+        image_id, regions = next(iter(part.items()))
+        widths.setdefault(regions.features.shape[1], f"{_name(part)} (image {image_id!r})")
+    if len(widths) > 1:
+        found = ", ".join(f"{width} in {place}" for width, place in widths.items())
+        raise ValueError(f"parts have features of different width: {found}. Take regions of one detector.")
 
 
 def _name(part: Mapping[str, Regions]) -> str:

@@ -145,6 +145,13 @@ BROKEN = [
     (make_row("x", features=""), "features has 0 numbers", "wrong length"),
     (make_row("x", features=NAN), "features holds NaN or infinite values", "values out of range"),
     (make_row("x", attrs_conf=encoded([np.inf, 1], "<f4")), "attribute_scores holds NaN", "values out of range"),
+    (
+        make_row("x", features=encoded([1] * 4, "<f4")),  # cut, and still a multiple of num_boxes
+        "features is 2 wide, but row 1 is 3 wide: one of them is cut",
+        "another width",
+    ),
+    (make_row("x", objects_id=encoded([-7, 0], "<i8")), "object_ids must be at least 0, or -1", "values out of range"),
+    (make_row("x", attrs_conf=encoded([0, 5], "<f4")), r"attribute_scores must lie in \[0, 1\]", "values out of range"),
     (make_row("x", img_w=4), "boxes must lie inside the image of 40 x 4 pixels", "values out of range"),
     (make_row("b"), "img_id 'b' came in a row before", "repeated image"),
 ]

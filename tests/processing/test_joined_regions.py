@@ -30,3 +30,10 @@ def test_an_image_is_in_one_part(tmp_path: Path) -> None:
         JoinedRegions(store, {"c": make("c")}, {"b": make("b")})
     with pytest.raises(ValueError, match="parts is empty"):
         JoinedRegions()
+
+
+def test_features_are_of_one_width(tmp_path: Path) -> None:
+    store = RegionStore.create(tmp_path / "store", [make("a"), make("b")])
+    wider = Regions(features=[[0, 0]], boxes=[[0, 0, 9, 9]], image_size=(9, 9), image_id="c")
+    with pytest.raises(ValueError, match=r"width: 1 in .*store \(image 'a'\), 2 in dict \(image 'c'\). .*one detector"):
+        JoinedRegions({}, store, {"c": wider})
