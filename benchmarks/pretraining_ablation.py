@@ -96,7 +96,7 @@ def run(
     else:
         pretrained, _ = recipe.model_for(data)
         task = recipe.task(data)
-        start = PretrainingStart.of(pretrained, task, folder / "start.json")
+        start = PretrainingStart.of(pretrained, task, recipe.settings(folder / "pretraining"))
         result["before"], result["trivial"] = start.figures, start.trivial
         result["history"] = train(pretrained, task, recipe.settings(folder / "pretraining")).history
         set_seed(seed)  # the answer head, where pre-training had none

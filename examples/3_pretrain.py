@@ -33,6 +33,8 @@ settings = recipe.settings(output, resume=arguments.resume)
 data = recipe.load_data(output, arguments.data)
 say = PartialState().print  # once, however many processes there are
 say(f"{len(data.training):,} sentences to learn from, {len(data.validation):,} held out, {len(data.answers):,} answers")
+if data.report.left_out or data.report.answers_left_out:
+    say(data.report)
 
 # 2. The model
 set_seed(settings.seed)
@@ -41,7 +43,7 @@ say(f"{model.num_parameters() / 1e6:.1f} million parameters. {start_in_words}")
 
 # 3. Pre-training
 task = recipe.task(data)
-start = PretrainingStart.of(model, task, output / "start.json")
+start = PretrainingStart.of(model, task, settings)
 result = train(model, task, settings)
 
 # 4. What was learned

@@ -263,9 +263,8 @@ class _Run:
         said = said or f"the gradient's norm became {figures.gradient_norm}"
         return (
             f"At step {step} {said}. The weights were not changed by it, and checkpoints and states are as they were. "
-            f"Lower the learning rate, or look for extreme features among the examples:\n  "
-            + "\n  ".join(shown)
-            + (f"\n  and {more} more" if more else "")
+            "To go on, begin anew in another output_dir with a lower learning rate, or look for extreme features among "
+            "the examples:\n  " + "\n  ".join(shown) + (f"\n  and {more} more" if more else "")
         )
 
     def _report(self, step: int, bar: tqdm, pace: Pace) -> None:

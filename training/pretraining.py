@@ -1,6 +1,6 @@
 """Pre-training as a task record: what the loop needs to know about it."""
 
-from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -11,18 +11,17 @@ from torch.utils.data import DataLoader
 from lxmert.modeling_lxmert import loss_counts
 from lxmert.modeling_lxmert.pretraining import TASKS
 from lxmert.processing import LxmertProcessor, RegionSource
+from lxmert.training.batches import stable_seed
 from lxmert.training.masking import PretrainingObjectives
 from lxmert.training.pretraining_collator import PretrainingCollator
-from lxmert.training.pretraining_examples import PretrainingExample
+from lxmert.training.pretraining_examples import PretrainingExamples
 from lxmert.training.task import Batch, Task
-
-JUDGED = ("mask_lm", "matched", "obj", "attr", "qa")  # tasks that choose among classes
 
 
 def pretraining_task(
     name: str,
-    training: Sequence[PretrainingExample],
-    validation: Sequence[PretrainingExample],
+    training: PretrainingExamples,
+    validation: PretrainingExamples,
     processor: LxmertProcessor,
     regions: RegionSource,
     objectives: PretrainingObjectives,
@@ -48,6 +47,15 @@ def pretraining_task(
         selection="loss",
         greater_is_better=False,
         counts=loss_counts,
+        identity={
+            **asdict(objectives),
+            "max_length": max_length,
+            "unmatched pairs": training.unmatched_rate,
+            "answers_from_epoch": training.answers_from_epoch,
+            "training records": training.digest(),
+            "validation records": validation.digest(),
+            "wordpieces": stable_seed(*sorted(processor.tokenizer.get_vocab())),
+        },
         saved_with_model=(processor,),
     )
 
@@ -61,7 +69,11 @@ def measure_pretraining(model: torch.nn.Module, loader: DataLoader, accelerator:
     with the trivial predictors.
 
     Returns:
-        `loss` (the sum of the losses), a loss for each task that is on, and `<task>_accuracy` where classes are chosen.
+        `loss` (the sum of the losses), a loss for each task that is on and has something to predict, and
+        `<task>_accuracy` where classes are chosen.
+
+    Raises:
+        ValueError: nothing is to be predicted.
     """
     was_training = model.training
     model.eval()
@@ -74,12 +86,17 @@ def measure_pretraining(model: torch.nn.Module, loader: DataLoader, accelerator:
                 totals[name] = totals.get(name, torch.zeros_like(value)) + share * value
     finally:
         model.train(was_training)
+    if not totals:
+        raise ValueError(
+            "The examples hold nothing to predict for any task that the model's configuration switches on."
+        )
     # (tasks, 4): sum of losses, number of targets, right, judged
     table = accelerator.reduce(torch.stack(list(totals.values())), reduction="sum").double().tolist()
     losses, figures = {}, {}
     for name, (loss, count, right, judged) in zip(totals, table, strict=True):
-        losses[name] = loss / max(count, 1)
-        if name in JUDGED and judged:
+        if count:
+            losses[name] = loss / count
+        if judged:
             figures[f"{name}_accuracy"] = right / judged
     return {"loss": sum(losses.values()), **losses, **figures}
 

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import datasets
+import pyarrow.compute
 from transformers import AutoTokenizer
+from transformers.utils import logging
 
 from lxmert.detection import ShapeRegionExtractor, extract_regions
 from lxmert.processing import (
@@ -25,6 +27,8 @@ from lxmert.processing import (
 from lxmert.training import nlvr
 from lxmert.training.collator import QuestionExample
 from lxmert.training.easy_vqa import read_easy_vqa
+
+logger = logging.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -105,12 +109,14 @@ def nlvr_data(work: Path, folder: str | Path, validation_directories: int = 8) -
         validation_directories: number of training directories that validate.
     """
     data = nlvr.read_nlvr(folder, validation_directories)
-    path = work / "regions"
+    path, description = work / "regions", {"source": "NLVR v1, structured representation"}
     if path.exists():
         store = RegionStore(path)
+        if store.description != description or store.keys() != data.scenes.keys():
+            raise FileExistsError(f"{path} holds regions of other images: remove it or choose another folder.")
     else:
         scenes = (nlvr.scene_regions(image_id, scene) for image_id, scene in data.scenes.items())
-        store = RegionStore.create(path, scenes, {"source": "NLVR v1, structured representation"})
+        store = RegionStore.create(path, scenes, description)
     tokenizer = train_wordpiece_tokenizer([example.question for example in data.training], model_max_length=64)
     records, report = records_of_questions("nlvr", data.training, data.validation)
     return PretrainingData(
@@ -146,9 +152,9 @@ def file_data(
         folder: the other paths are relative to it.
         training: files of image-text-answer records, see `read_records`.
         validation: likewise, about other images.
-        regions: region files in the original's TSV format, or one region store.
-        answers: file of the answer table; None builds one out of the records.
-        minimum_answer_count: of an answer in a table that is built.
+        regions: region files in the original's TSV format, region stores, or both.
+        answers: file of the answer table; None builds one out of the training records.
+        minimum_answer_count: of an answer in a table that is built; rarer ones are left out and counted.
         tokenizer: a folder or name on the Hub of a BERT tokenizer, or "train" to learn wordpieces from the sentences.
         object_labels: number of the detector's object classes.
         attribute_labels: number of its attributes.
@@ -156,51 +162,81 @@ def file_data(
 
     Raises:
         FileNotFoundError: a file is not there.
+        TypeError: a file name in place of a list of them, or a count that is no number.
         ValueError: rows that cannot be used.
     """
-    folder = Path(folder)
-    source = _open_regions([folder / name for name in regions], work, bad_rows)
-    parts, reports = [], []
-    for names in (training, validation):
-        records, report = read_records(
-            *(folder / name for name in names), bad_rows=bad_rows, cache_dir=work / "records"
-        )
-        parts.append(records)
-        reports.append(report)
-    table = read_answer_list(folder / answers) if answers else build_answer_table(parts[0], minimum_answer_count)
+    for name, value in (("training", training), ("validation", validation), ("regions", regions)):
+        if isinstance(value, str) or not isinstance(value, Sequence) or not value:
+            raise TypeError(f"{name} must be a list of files, [a.jsonl, b.jsonl], got {value!r}.")
+    for name, count in (
+        ("minimum_answer_count", minimum_answer_count),
+        ("object_labels", object_labels),
+        ("attribute_labels", attribute_labels),
+    ):
+        if not isinstance(count, int):
+            raise TypeError(f"{name} must be a whole number, got {count!r}.")
+    folder, cache = Path(folder), work / "records"
     total = RecordReport()
-    for i, (records, report) in enumerate(zip(parts, reports, strict=True)):
-        parts[i], checked = check_records(
-            records,
-            source,
-            table if answers else None,  # a table that was built leaves rare answers out on purpose
-            bad_rows,
-            cache_dir=work / "records",
-            report=report,
-        )
+    source = _open_regions([folder / name for name in regions], work, bad_rows, total)
+    read = [
+        read_records(*(folder / name for name in names), bad_rows=bad_rows, cache_dir=cache)
+        for names in (training, validation)
+    ]
+    table = read_answer_list(folder / answers) if answers else _built_table(read[0][0], minimum_answer_count)
+    parts = []
+    for records, report in read:
+        given = table if answers else None
+        part, checked = check_records(records, source, given, bad_rows, cache_dir=cache, report=report)
+        if table and not answers:  # a table that was built leaves rare answers out on purpose; they are counted
+            part, checked = check_records(part, source, table, "skip", cache_dir=cache, report=checked)
+        parts.append(part)
         total.add(checked)
-    first = next(iter(source.values()))
-    sentences = (record["sentence"] for record in parts[0])
+    _warn_of_shared_images(*parts)
     return PretrainingData(
         training=parts[0],
         validation=parts[1],
         regions=source,
-        processor=LxmertProcessor(
-            train_wordpiece_tokenizer(sentences) if tokenizer == "train" else AutoTokenizer.from_pretrained(tokenizer)
-        ),
+        processor=LxmertProcessor(_tokenizer(tokenizer, folder, parts[0])),
         answers=table,
         object_labels=object_labels,
         attribute_labels=attribute_labels,
-        feature_dim=first.features.shape[1],
+        feature_dim=source[parts[0][0]["image_id"]].features.shape[1],
         report=total,
     )
 
 
-def _open_regions(paths: Sequence[Path], work: Path, bad_rows: Literal["raise", "skip"]) -> Any:
-    """One mapping of all region stores and region files."""
-    if not paths:
-        raise ValueError("regions is empty: name region files or a region store.")
-    parts: list[Any] = [
-        RegionStore(path) if path.is_dir() else BottomUpFile(path, bad_rows, cache_dir=work) for path in paths
-    ]
+def _built_table(records: datasets.Dataset, minimum_count: int) -> list[str]:
+    """The answers of the records; none for captions alone."""
+    counts = pyarrow.compute.list_value_length(records.data.column("answers"))
+    return build_answer_table(records, minimum_count) if pyarrow.compute.max(counts).as_py() else []
+
+
+def _tokenizer(name: str, folder: Path, records: datasets.Dataset) -> Any:
+    if name == "train":
+        return train_wordpiece_tokenizer(record["sentence"] for record in records)
+    return AutoTokenizer.from_pretrained(folder / name if (folder / name).is_dir() else name)
+
+
+def _warn_of_shared_images(training: datasets.Dataset, validation: datasets.Dataset) -> None:
+    """Images that are learned from say little when they are held out."""
+    images = [set(pyarrow.compute.unique(part.data.column("image_id")).to_pylist()) for part in (training, validation)]
+    if shared := images[0] & images[1]:
+        logger.warning(
+            "%d of the %d images that validate are also learned from, such as %r: the held-out figures flatter.",
+            len(shared),
+            len(images[1]),
+            min(shared),
+        )
+
+
+def _open_regions(paths: Sequence[Path], work: Path, bad_rows: Literal["raise", "skip"], report: RecordReport) -> Any:
+    """One mapping of all region stores and region files; rows that are left out are counted in the report."""
+    parts: list[Any] = []
+    for path in paths:
+        if path.is_dir():
+            parts.append(RegionStore(path))
+        else:
+            part = BottomUpFile(path, bad_rows, cache_dir=work)
+            report.left_out.update({f"region row: {reason}": count for reason, count in part.skipped.items()})
+            parts.append(part)
     return parts[0] if len(parts) == 1 else JoinedRegions(*parts)

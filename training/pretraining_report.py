@@ -3,13 +3,17 @@
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 from torch.utils.data import DataLoader
 
 from lxmert.modeling_lxmert import LxmertForPreTraining
 from lxmert.modeling_lxmert.pretraining import TASKS
+from lxmert.training.resume import fingerprint, write_whole
+from lxmert.training.settings import TrainingSettings
 from lxmert.training.task import Task
 from lxmert.training.trivial_predictors import batches_of, trivial_predictors
 
@@ -21,7 +25,7 @@ NAMES = {
     "feat": "masked features",
     "qa": "question answering",
 }
-COUNTED = 20_000  # examples; enough to know how frequent classes are
+COUNTED = 20_000  # training examples, evenly spaced; enough to know how frequent classes are
 
 
 @dataclass(frozen=True)
@@ -37,12 +41,22 @@ class PretrainingStart:
     trivial: dict[str, dict[str, float]]
 
     @classmethod
-    def of(cls, model: LxmertForPreTraining, task: Task, file: Path) -> "PretrainingStart":
-        """Measure before training; a run that goes on reads the file that it wrote when it began."""
-        if file.is_file():
-            return cls(**json.loads(file.read_text()))
-        accelerator = Accelerator(cpu=not torch.accelerator.is_available())
-        loader = accelerator.prepare(DataLoader(task.validation, batch_size=256, collate_fn=task.collate))  # type: ignore[arg-type]
+    def of(cls, model: LxmertForPreTraining, task: Task, settings: TrainingSettings) -> "PretrainingStart":
+        """Measure before training, and keep the figures in `start.json` for a run that goes on or is repeated.
+
+        Args:
+            model: with its first weights.
+            task: of the run.
+            settings: of the run.
+        """
+        accelerator = Accelerator(cpu=not torch.accelerator.is_available(), mixed_precision=settings.mixed_precision)
+        file = Path(settings.output_dir) / "start.json"
+        run = json.loads(json.dumps(fingerprint(model, task, settings, accelerator.num_processes)))
+        found: list[Any] = [_read(file, run) if accelerator.is_main_process else None]
+        if (known := broadcast_object_list(found)[0]) is not None:
+            return cls(known["figures"], known["trivial"])
+        validation: Any = task.validation
+        loader = accelerator.prepare(DataLoader(validation, batch_size=256, collate_fn=task.collate))
         start = cls(
             figures=task.measure(model.to(accelerator.device), loader, accelerator),
             trivial=trivial_predictors(
@@ -53,9 +67,17 @@ class PretrainingStart:
         )
         if accelerator.is_main_process:
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(json.dumps(asdict(start), indent=2) + "\n")
+            write_whole(file, json.dumps({**asdict(start), "run": run}, indent=2) + "\n")
         accelerator.wait_for_everyone()
         return start
+
+
+def _read(file: Path, run: dict[str, Any]) -> dict[str, Any] | None:
+    """The figures in a file, if they are this run's."""
+    if not file.is_file():
+        return None
+    content: dict[str, Any] = json.loads(file.read_text())
+    return content if content.get("run") == run else None
 
 
 def pretraining_table(start: PretrainingStart, end: dict[str, float]) -> str:
@@ -90,7 +112,7 @@ def pretraining_table(start: PretrainingStart, end: dict[str, float]) -> str:
 
 
 def trivial_loss(trivial: dict[str, float]) -> float | None:
-    """Of the better of the predictors that do not look: class frequencies, or the mean feature."""
+    """Of the predictor that knows the classes' frequencies, or the mean feature."""
     return trivial.get("frequency", trivial.get("mean"))
 
 

@@ -22,9 +22,12 @@ from torch.distributed.checkpoint.state_dict import (
 )
 from torch.distributed.tensor import DTensor
 
+from lxmert.training.batches import stable_seed
 from lxmert.training.settings import TrainingSettings
 from lxmert.training.task import Task
 
+# Fields of a configuration that change nothing that is computed, or follow from others.
+NOT_COMPUTED = ("label2id", "architectures", "transformers_version", "dtype")
 # What may differ between a run and the one that goes on with it; all other settings change the result.
 FREE_SETTINGS = ("output_dir", "log_with", "progress", "workers", "save_state_every", "resume")
 
@@ -56,7 +59,20 @@ def fingerprint(model: torch.nn.Module, task: Task, settings: TrainingSettings, 
         "processes": processes,
         "model": type(model).__name__,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        **json.loads(json.dumps(_configuration(model) | dict(task.identity))),
     }
+
+
+def _configuration(model: torch.nn.Module) -> dict[str, Any]:
+    """The fields of the model's configuration that change what it computes; the answers as one number."""
+    config = getattr(model, "config", None)
+    if config is None:
+        return {}
+    values = config.to_dict()
+    answers = stable_seed(*values.pop("id2label", {}).values())
+    for name in (*NOT_COMPUTED, *(name for name in values if name.startswith("_"))):
+        values.pop(name, None)
+    return {f"configuration.{name}": value for name, value in values.items()} | {"configuration.answers": answers}
 
 
 class SavedStates:
@@ -101,7 +117,7 @@ class SavedStates:
                 return None, False
             raise ValueError(
                 f"{self.folder} holds the state of an unfinished run at step {saved['progress']['step']}: pass "
-                "resume=True to go on with it, or choose another output_dir."
+                "resume=True (--resume) to go on with it, or choose another output_dir (--output)."
             )
         before, now = saved["fingerprint"], self.fingerprint
         changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
@@ -109,7 +125,7 @@ class SavedStates:
             said = ", ".join(f"{name} {before.get(name)!r}, now {now.get(name)!r}" for name in changed)
             raise ValueError(
                 f"The state in {self.folder} is another run's: it has {said}. Pass what it has, or choose another "
-                "output_dir."
+                "output_dir (--output)."
             )
         return Progress(**saved["progress"]), kind == "finished"
 

@@ -1,7 +1,7 @@
 """A task as a record: all that the training loop does not know by itself."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -53,6 +53,8 @@ class Task:
             `loss_counts={name: tensor}`; a model that divides its sums by these makes the step's loss exactly that of
             one large batch. An average may be 0. Without it a step's loss is the mean of its batches' losses.
         describe: names a training example in the message about a loss that is not finite; `str` by default.
+        identity: JSON values that tell this task from another one of the same name and size, such as how often words
+            are masked; a state saved with others is not resumed.
         greater_is_better: whether the best checkpoint has `selection` highest, or lowest as for a loss.
     """
 
@@ -66,3 +68,4 @@ class Task:
     counts: Callable[[Batch], dict[str, torch.Tensor]] | None = None
     describe: Callable[[Any], str] | None = None
     greater_is_better: bool = True
+    identity: Mapping[str, Any] = field(default_factory=dict)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Sequence
 
+import numpy as np
 import torch
 from torch.nn import functional as F
 
@@ -83,10 +84,11 @@ def batches_of(
     size: int = 256,
     limit: int | None = None,
 ) -> Iterable[Batch]:
-    """Batches of the first `limit` examples."""
+    """Batches of all examples, or of `limit` evenly spaced ones: data sets often follow one another in the records."""
     count = len(examples) if limit is None else min(limit, len(examples))
+    chosen = np.linspace(0, len(examples) - 1, count).round().astype(int).tolist()
     for start in range(0, count, size):
-        yield collate([examples[i] for i in range(start, min(start + size, count))])
+        yield collate([examples[i] for i in chosen[start : start + size]])
 
 
 def _count(batch: Batch, counts: dict[str, torch.Tensor]) -> None:
