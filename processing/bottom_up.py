@@ -19,7 +19,7 @@ import pyarrow as pa
 from tqdm.auto import tqdm
 
 from lxmert.processing.id_index import IdIndex
-from lxmert.processing.record_report import BadRows, check_bad_rows
+from lxmert.processing.record_report import HOW_TO_SKIP, BadRows, check_bad_rows
 from lxmert.processing.record_tables import BATCH_ROWS, write_whole
 from lxmert.processing.region_store import RegionStore
 from lxmert.processing.regions import Regions
@@ -155,7 +155,7 @@ class _RowError(ValueError):
     """Says which field is wrong, what came, and the reason to count it under."""
 
     def __init__(self, field: str, what: str, reason: str):
-        super().__init__(f"{field} {what}")
+        super().__init__(f"{field} {what.removesuffix('.')}")
         self.reason = reason
 
 
@@ -181,7 +181,8 @@ def _to_regions(line: bytes) -> Regions:
             features.reshape(count, -1), boxes.reshape(count, 4), (height, width), image_id=image_id, **labels
         )
     except ValueError as error:
-        field, _, what = str(error).partition(" ")
+        keyword, _, what = str(error).partition(" ")
+        field = next((name for name, (label, _) in LABELS.items() if label == keyword), keyword)
         raise _RowError(field, what, "values out of range") from error
 
 
@@ -241,7 +242,7 @@ def _make_index(path: Path, bad_rows: BadRows, progress: bool, content: dict[str
             except _RowError as error:
                 if bad_rows == "raise":
                     raise ValueError(
-                        f'{path}, row {number}: {error}. Correct it, or leave such rows out with bad_rows="skip".'
+                        f"{path}, row {number}: {error}. Correct it, or leave such rows out with {HOW_TO_SKIP}."
                     ) from error
                 skipped[error.reason] += 1
     columns = [list(column) for column in zip(*rows, strict=True)] or [[], [], []]

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 BadRows = Literal["raise", "skip"]
 SHOWN = 5
+HOW_TO_SKIP = 'bad_rows="skip" (bad_rows: skip in a recipe)'
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class RecordReport:
             raise ValueError(
                 "records have bad rows:\n  "
                 + "\n  ".join(self.examples)
-                + f'{more}\nCorrect them, or leave them out with bad_rows="skip".'
+                + f"{more}\nCorrect them, or leave them out with {HOW_TO_SKIP}."
             )
 
     def to_json(self) -> str:
@@ -92,7 +93,7 @@ class RecordReport:
 
     def __str__(self) -> str:
         sources = ", ".join(f"{source} {count:,}" for source, count in self.rows.items())
-        lines = [f"{self.rows.total():,} sentences ({sources})"]
+        lines = [f"{self.rows.total():,} sentences" + (f" ({sources})" if sources else "")]
         if self.left_out:
             lines.append(f"{self.left_out.total():,} rows left out: {_by_name(self.left_out)}")
         if self.answers_left_out:

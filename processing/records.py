@@ -92,7 +92,8 @@ def read_records(
     if bad_rows == "raise":
         report.raise_if_bad()
     if not parts:
-        raise ValueError(f"sources hold no row that can be used: {report}")
+        places = (f"sources[{i}]" if isinstance(s, datasets.Dataset) else str(s) for i, s in enumerate(sources))
+        raise ValueError(f"sources {', '.join(places)} hold no row that can be used: {report}")
     return parts[0] if len(parts) == 1 else datasets.concatenate_datasets(parts), report
 
 

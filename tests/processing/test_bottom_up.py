@@ -144,14 +144,14 @@ BROKEN = [
     ),
     (make_row("x", features=""), "features has 0 numbers", "wrong length"),
     (make_row("x", features=NAN), "features holds NaN or infinite values", "values out of range"),
-    (make_row("x", attrs_conf=encoded([np.inf, 1], "<f4")), "attribute_scores holds NaN", "values out of range"),
+    (make_row("x", attrs_conf=encoded([np.inf, 1], "<f4")), "attrs_conf holds NaN", "values out of range"),
     (
         make_row("x", features=encoded([1] * 4, "<f4")),  # cut, and still a multiple of num_boxes
         "features is 2 wide, but row 1 is 3 wide: one of them is cut",
         "another width",
     ),
-    (make_row("x", objects_id=encoded([-7, 0], "<i8")), "object_ids must be at least 0, or -1", "values out of range"),
-    (make_row("x", attrs_conf=encoded([0, 5], "<f4")), r"attribute_scores must lie in \[0, 1\]", "values out of range"),
+    (make_row("x", objects_id=encoded([-7, 0], "<i8")), "objects_id must be at least 0, or -1", "values out of range"),
+    (make_row("x", attrs_conf=encoded([0, 5], "<f4")), r"attrs_conf must lie in \[0, 1\]", "values out of range"),
     (make_row("x", img_w=4), "boxes must lie inside the image of 40 x 4 pixels", "values out of range"),
     (make_row("b"), "img_id 'b' came in a row before", "repeated image"),
 ]
@@ -161,8 +161,10 @@ BROKEN = [
 def test_broken_rows_are_named_or_left_out(broken: list[str], message: str, reason: str, tmp_path: Path) -> None:
     path = write_rows(tmp_path / "rows.tsv", make_row("b"), broken, make_row("c", regions=3))
     for _ in range(2):
-        with pytest.raises(ValueError, match=rf"rows.tsv, row 2: {message}.*bad_rows=\"skip\""):
+        with pytest.raises(ValueError, match=rf"rows.tsv, row 2: {message}.*\. Correct it") as caught:
             BottomUpFile(path, progress=False)
+        assert ".. " not in str(caught.value)
+        assert str(caught.value).endswith('leave such rows out with bad_rows="skip" (bad_rows: skip in a recipe).')
         file = BottomUpFile(path, bad_rows="skip", progress=False)  # its index does not hide the row from the next
         assert file.skipped == {reason: 1}
         assert list(file) == ["b", "c"]

@@ -95,8 +95,16 @@ def test_a_list_of_rows_and_an_empty_list(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text("\ufeff" + json.dumps([row(answer="yes"), row("b")]), encoding="utf-8")
     assert values(read_records(tmp_path / "a.json")[0]) == [("a", "a cat", {"yes": 1.0}), ("b", "a cat", {})]
     (tmp_path / "b.json").write_text(" [ ] ")
-    with pytest.raises(ValueError, match="sources hold no row that can be used: 0 sentences"):
+    with pytest.raises(ValueError, match=r"b\.json hold no row that can be used: 0 sentences$"):
         read_records(tmp_path / "b.json")
+
+
+def test_files_without_a_row_are_named(tmp_path: Path) -> None:
+    nothing = datasets.Dataset.from_dict({"image_id": [], "sentence": []})
+    sources = write_lines(tmp_path / "empty.jsonl"), write_lines(tmp_path / "bad.jsonl", "x"), nothing
+    named = r"sources \S+empty\.jsonl, \S+bad\.jsonl, sources\[2\]"
+    with pytest.raises(ValueError, match=named + r" hold no row that can be used: 0 sentences\n1 rows left out"):
+        read_records(*sources, bad_rows="skip", progress=False)
 
 
 @pytest.mark.parametrize(
@@ -178,7 +186,7 @@ def test_broken_rows_are_named_or_left_out(line: object, message: str, reason: s
 def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
     first = write_lines(tmp_path / "first.jsonl", row(), *["nonsense"] * 4)
     second = write_lines(tmp_path / "second.jsonl", *[row(image_id=3)] * 1500)
-    with pytest.raises(ValueError, match='bad_rows="skip"') as caught:
+    with pytest.raises(ValueError, match=r'them out with bad_rows="skip" \(bad_rows: skip in a recipe\)\.$') as caught:
         read_records(first, second, progress=False)
     lines = str(caught.value).splitlines()
     assert [line.split(",")[:2] for line in lines[1:6]] == [
