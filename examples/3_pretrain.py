@@ -38,7 +38,7 @@ if data.report.left_out or data.report.answers_left_out:
 
 # 2. The model
 set_seed(settings.seed)
-model, start_in_words = recipe.model_for(data)
+model, start_in_words = recipe.model_for(data, arguments.data)
 say(f"{model.num_parameters() / 1e6:.1f} million parameters. {start_in_words}")
 
 # 3. Pre-training

@@ -1,11 +1,14 @@
 """What is masked in pre-training, and how often (section 3.1.1 and 3.1.2). All randomness comes from a generator."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 IGNORED = -100  # label of a word that is not to be predicted
+
+LabelRegions = Literal["all", "masked"]
+FeatureDistance = Literal["smooth_l1", "l2"]
 
 # What became of a region, or of a word.
 UNTOUCHED, BLANKED, REPLACED, KEPT = range(4)
@@ -32,7 +35,7 @@ class PretrainingObjectives:
 
     Raises:
         TypeError: a rate that is no number.
-        ValueError: a rate outside [0, 1], or shares that sum up to more than 1.
+        ValueError: a rate outside [0, 1], shares that sum up to more than 1, or another choice.
     """
 
     word_rate: float = 0.15
@@ -42,17 +45,20 @@ class PretrainingObjectives:
     region_blanked: float = 0.8
     region_replaced: float = 0.1
     unmatched_rate: float = 0.5
-    label_regions: Literal["all", "masked"] = "all"
-    feature_distance: Literal["smooth_l1", "l2"] = "smooth_l1"
+    label_regions: LabelRegions = "all"
+    feature_distance: FeatureDistance = "smooth_l1"
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             if name in ("label_regions", "feature_distance"):
                 continue
-            if not isinstance(value, (int, float)):
+            if not isinstance(value, (int, float)) or isinstance(value, bool):
                 raise TypeError(f"{name} must be a number, got {value!r}.")
             if not 0 <= value <= 1:
                 raise ValueError(f"{name} must lie in [0, 1], got {value}.")
+        for name, choices in (("label_regions", LabelRegions), ("feature_distance", FeatureDistance)):
+            if getattr(self, name) not in get_args(choices):
+                raise ValueError(f"{name} must be one of {get_args(choices)}, got {getattr(self, name)!r}.")
         for kind in ("word", "region"):
             total = getattr(self, f"{kind}_blanked") + getattr(self, f"{kind}_replaced")
             if total > 1 + 1e-9:

@@ -81,7 +81,7 @@ def measure_pretraining(model: torch.nn.Module, loader: DataLoader, accelerator:
     totals: dict[str, torch.Tensor] = {}
     try:
         for batch in loader:
-            kept, share = _without_duplicates(batch, loader, accelerator)
+            kept, share = _without_duplicates(batch, accelerator)
             for name, value in _sums(model, normalizer, kept).items():
                 totals[name] = totals.get(name, torch.zeros_like(value)) + share * value
     finally:
@@ -123,7 +123,7 @@ def _sums(model: torch.nn.Module, normalizer: float, batch: Batch) -> dict[str, 
     return sums
 
 
-def _without_duplicates(batch: Batch, loader: DataLoader, accelerator: Accelerator) -> tuple[Batch, int]:
+def _without_duplicates(batch: Batch, accelerator: Accelerator) -> tuple[Batch, int]:
     """The examples of this process's batch that are no repetition, and 1; or one example and 0 if all are.
 
     Accelerate fills up the last round of batches with examples from the start, so that all processes work alike.

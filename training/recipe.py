@@ -14,6 +14,7 @@ from lxmert.configuration import LxmertConfig
 from lxmert.configuration.plain_errors import unknown_keywords_message
 from lxmert.modeling_lxmert import LxmertForPreTraining
 from lxmert.modeling_lxmert.starting_points import start_from_original, start_language_encoder_from_bert
+from lxmert.processing import clean_answer, read_answer_list
 from lxmert.training.masking import OBJECTIVES, PretrainingObjectives
 from lxmert.training.pretraining import pretraining_task
 from lxmert.training.pretraining_data import PretrainingData, easy_vqa_data, file_data, nlvr_data
@@ -22,11 +23,12 @@ from lxmert.training.settings import TrainingSettings
 from lxmert.training.task import Task
 
 DATA: dict[str, Callable[..., PretrainingData]] = {"easy_vqa": easy_vqa_data, "nlvr": nlvr_data, "files": file_data}
+TASK_FIELDS = ("task_mask_lm", "task_matched", "task_obj_predict", "task_qa")
 # What the data says about a configuration.
 FROM_DATA = {"vocab_size", "num_qa_labels", "id2label", "label2id", "num_object_labels", "num_attr_labels"} | {
     "visual_feat_dim"
 }
-START = {"bert": start_language_encoder_from_bert, "original": start_from_original}
+START = {"bert", "original", "answers"}
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,9 @@ class PretrainingRecipe:
         objectives: a name in `OBJECTIVES`, or rates that differ from the original code's.
         training: fields of `TrainingSettings`.
         start: nothing to start from random weights; "bert" with a folder or name of a BERT checkpoint for the
-            language encoder; "original" with a `.pth` file of the original authors.
+            language encoder; "original" with a `.pth` file of the original authors, and "answers" with the list of
+            answers that it was trained with, so that its answer head moves to the data's answers by text. Paths are
+            relative to the folder of the data.
         max_length: largest number of wordpieces in a sentence, [CLS] and [SEP] counted; longer ones are cut.
         answers_from_epoch: image question answering starts with this epoch, counted from 0.
 
@@ -59,19 +63,53 @@ class PretrainingRecipe:
     answers_from_epoch: int = 0
 
     def __post_init__(self) -> None:
-        if isinstance(self.data, str):
-            object.__setattr__(self, "data", {self.data: {}})
-        if len(self.data) != 1 or next(iter(self.data)) not in DATA:
-            raise ValueError(f"data must be one of {', '.join(DATA)}, got {', '.join(map(str, self.data)) or 'none'}.")
+        for name in ("data", "model", "training", "start"):
+            value = getattr(self, name)
+            if value is None or (name == "data" and isinstance(value, str)):  # an empty section, a data set's name
+                object.__setattr__(self, name, {} if value is None else {value: {}})
+        kinds = ", ".join(DATA)
+        if not isinstance(self.data, dict) or len(self.data) != 1 or next(iter(self.data)) not in DATA:
+            given = ", ".join(map(str, self.data)) if isinstance(self.data, dict) else repr(self.data)
+            raise ValueError(f"data must be one of {kinds}, got {given or 'none'}.")
         kind, settings = next(iter(self.data.items()))
-        _check_fields(f"data.{kind}", settings or {}, set(inspect.signature(DATA[kind]).parameters) - {"work"})
+        expected = inspect.signature(DATA[kind]).parameters
+        _check_fields(f"data.{kind}", settings or {}, set(expected) - {"work"})
+        missing = [name for name, parameter in expected.items() if parameter.default is parameter.empty]
+        if lacking := sorted(set(missing) - set(settings or {}) - {"work", "folder"}):
+            raise TypeError(f"data.{kind} lacks {', '.join(lacking)}.")
         _check_fields("model", self.model, {f.name for f in fields(LxmertConfig)} - FROM_DATA)
         _check_fields("training", self.training, {f.name for f in fields(TrainingSettings)} - {"output_dir", "resume"})
-        _check_fields("start", self.start, set(START))
-        if len(self.start) > 1:
-            raise ValueError(f"start must be one of {', '.join(START)}, got both.")
+        _check_fields("start", self.start, START)
         object.__setattr__(self, "objectives", _objectives(self.objectives))
-        self.settings("unused")  # types and ranges
+        self._check_values()
+
+    def _check_values(self) -> None:
+        """Types, ranges, and what does not go together."""
+        for name, value in self.start.items():
+            if not isinstance(value, str):
+                raise TypeError(f"start.{name} must be a path or name, got {value!r}.")
+        if {"bert", "original"} <= self.start.keys():
+            raise ValueError("start must be bert or original, got both.")
+        if "answers" in self.start and "original" not in self.start:
+            raise ValueError("start.answers tells the answers of start.original, which is not given.")
+        for name, lowest in (("max_length", 3), ("answers_from_epoch", 0)):  # [CLS], a word and [SEP]
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < lowest:
+                raise ValueError(f"{name} must be a whole number of at least {lowest}, got {value!r}.")
+        positions = self.model.get("max_position_embeddings", LxmertConfig.max_position_embeddings)
+        if self.max_length > positions:
+            raise ValueError(
+                f"max_length ({self.max_length}) exceeds the model's max_position_embeddings ({positions})."
+            )
+        tasks = {name: self.model.get(name, True) for name in TASK_FIELDS}
+        if not any(tasks.values()):
+            raise ValueError(f"All of {', '.join(tasks)} are off in model: there is nothing to learn.")
+        epochs = self.settings("unused").epochs
+        if tasks["task_qa"] and self.answers_from_epoch >= epochs:
+            raise ValueError(
+                f"answers_from_epoch ({self.answers_from_epoch}) lies behind the last of {epochs} epochs, counted from "
+                "0: lower it, or switch task_qa off in model."
+            )
 
     def settings(self, output_dir: str | Path, **overrides: Any) -> TrainingSettings:
         """The settings of the loop, for one output folder."""
@@ -95,7 +133,9 @@ class PretrainingRecipe:
         if "folder" in expected:
             if folder is None and "folder" not in keywords:
                 raise ValueError(f"Recipe {self.name} reads files: name the folder that they lie in (--data FOLDER).")
-            keywords = ({"folder": folder} if folder is not None else {}) | keywords
+            keywords |= {} if folder is None else {"folder": folder}
+        elif folder is not None:
+            raise ValueError(f"Recipe {self.name} reads no files of yours: leave the folder out (--data).")
         if "progress" in expected:
             keywords["progress"] = progress
         # of several processes the first makes regions and tables, the others wait and read them
@@ -103,23 +143,48 @@ class PretrainingRecipe:
             return DATA[kind](Path(work), **keywords)
 
     def config(self, data: PretrainingData) -> LxmertConfig:
-        """The model's configuration: the recipe's sizes, the objectives, and what the data decides."""
+        """The model's configuration: the recipe's sizes, the objectives, and what the data decides.
+
+        Raises:
+            ValueError: image question answering is on, but no sentence has an answer.
+        """
         assert isinstance(self.objectives, PretrainingObjectives)
+        if not data.answers and self.model.get("task_qa", True):
+            raise ValueError("No sentence has an answer: switch image question answering off (model: task_qa: false).")
+        answers = {"id2label": dict(enumerate(data.answers))} if data.answers else {"num_qa_labels": 1}
         return LxmertConfig(
             **(self.objectives.config_fields() | self.model),
+            **answers,
             vocab_size=len(data.processor.tokenizer),
-            id2label=dict(enumerate(data.answers)),
             num_object_labels=data.object_labels,
             num_attr_labels=data.attribute_labels,
             visual_feat_dim=data.feature_dim,
         )
 
-    def model_for(self, data: PretrainingData) -> tuple[LxmertForPreTraining, str]:
-        """The model with its first weights, and what they are in words."""
-        model = LxmertForPreTraining(self.config(data))
-        for kind, source in self.start.items():
-            return model, str(START[kind](model, source))
-        return model, "Starting from random weights."
+    def model_for(self, data: PretrainingData, folder: str | Path | None = None) -> tuple[LxmertForPreTraining, str]:
+        """The model with its first weights, and what they are in words.
+
+        Args:
+            data: decides the sizes that the recipe leaves open.
+            folder: that paths of `start` are relative to.
+
+        Raises:
+            FileNotFoundError, ValueError: weights that are not there or do not fit.
+        """
+        config = self.config(data)
+        if not self.start:
+            return LxmertForPreTraining(config), "Starting from random weights."
+        places = {name: _place(value, folder) for name, value in self.start.items()}
+        if "bert" in places:
+            model = LxmertForPreTraining(config)
+            return model, str(start_language_encoder_from_bert(model, places["bert"]))
+        if "answers" not in places:
+            model = LxmertForPreTraining(config)
+            return model, str(start_from_original(model, places["original"]))
+        old = read_answer_list(places["answers"])
+        model = LxmertForPreTraining(LxmertConfig(**config.to_dict() | _answers(old)))
+        report = start_from_original(model, places["original"])
+        return model, f"{report}\n{model.set_answers(data.answers, clean_answer)}"
 
     def task(self, data: PretrainingData) -> Task:
         """The record for the training loop."""
@@ -157,11 +222,25 @@ def read_recipe(path: str | Path, **training: Any) -> PretrainingRecipe:
         raise ValueError(f"{path} must hold a mapping of fields, got {type(content).__name__}.")
     try:
         _check_fields("recipe", content, {f.name for f in fields(PretrainingRecipe)})
-        content["training"] = content.get("training", {}) | training
+        content["training"] = (content.get("training") or {}) | training
         values: dict[str, Any] = {"name": path.stem} | content
         return PretrainingRecipe(**values)
     except (TypeError, ValueError) as error:
         raise type(error)(f"{path}: {error}") from error
+
+
+def _answers(answers: list[str]) -> dict[str, Any]:
+    return {"id2label": dict(enumerate(answers)), "label2id": None, "num_qa_labels": None}
+
+
+def _place(value: str, folder: str | Path | None) -> str:
+    """A path inside the folder where there is one, otherwise a path as it stands, or a name on the Hub."""
+    inside = None if folder is None else Path(folder) / value
+    if inside is not None and inside.exists():
+        return str(inside)
+    if not Path(value).exists() and (value.startswith(("/", ".", "~")) or value.endswith((".pth", ".json"))):
+        raise FileNotFoundError(f"{value} is not there{'' if inside is None else f', nor {inside}'}.")
+    return value
 
 
 def _objectives(value: PretrainingObjectives | str | dict[str, Any]) -> PretrainingObjectives:

@@ -57,9 +57,31 @@ def test_it_trains_reports_and_draws(recipe: Path) -> None:
 
     again = run(*command, "--resume", cwd=folder)
     assert again.count("masked words") == 1, "a finished run shows its result again"
+    assert first_figures(again) == first_figures(printed)
 
-    resized = run(*command, "--output", "one_epoch", "--epochs", 1, "--seed", 3, cwd=folder)
-    assert "one_epoch/last" in resized
+
+def first_figures(printed: str) -> list[str]:
+    return [line.split("|")[2] for line in printed.splitlines() if line.startswith("| ")][1:]
+
+
+@pytest.mark.slow
+def test_another_recipe_in_the_same_folder(recipe: Path) -> None:
+    """It is not resumed, and measures its own start; here in half precision."""
+    folder = recipe.parent
+    command = (PROGRAM, "--recipe", recipe, "--data", folder, "--epochs", 2)
+    printed = run(*command, cwd=folder)
+    changed = yaml.safe_load(recipe.read_text())
+    changed |= {"objectives": "paper"}
+    changed["training"] |= {"mixed_precision": "bf16"}
+    changed["model"] |= {"hidden_dropout_prob": 0.5}
+    recipe.write_text(yaml.safe_dump(changed))
+    refused = subprocess.run(
+        [sys.executable, *map(str, command), "--resume"], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert "is another run's" in refused.stderr
+    for name in ("mixed_precision", "configuration.hidden_dropout_prob 0.1, now 0.5", "region_blanked 0.8, now 1.0"):
+        assert name in refused.stderr
+    assert first_figures(run(*command, cwd=folder)) != first_figures(printed)
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -22,6 +23,7 @@ from lxmert.training import (
     pretraining_task,
     train,
 )
+from lxmert.training.pretraining import _without_duplicates
 from tests.training.test_pretraining_collator import WORDS, make_regions
 from tests.training.test_pretraining_examples import make_records
 
@@ -153,3 +155,28 @@ def test_a_loss_that_is_not_finite_names_the_examples(
     assert [entry["step"] for entry in kept] == [3], "the checkpoint of the first epoch is the last good one"
     weights = LxmertForPreTraining.from_pretrained(tmp_path / "last").state_dict()
     assert all(torch.isfinite(value).all() for value in weights.values())
+
+
+@pytest.mark.parametrize(("process", "kept", "share"), [(0, 8, 1), (1, 3, 1), (2, 1, 0)])
+def test_repeated_examples_of_the_last_batches_do_not_count(process: int, kept: int, share: int) -> None:
+    """Three processes, batches of 8, 11 examples left: 8 in the first, 3 in the second, none in the third."""
+    state = SimpleNamespace(end_of_dataloader=True, remainder=11)
+    accelerator = SimpleNamespace(gradient_state=state, process_index=process)
+    batch = {"input_ids": torch.arange(8), "obj_labels": {"feat": (torch.arange(16).reshape(8, 2), torch.ones(8))}}
+    part, counted = _without_duplicates(batch, accelerator)
+    assert counted == share
+    assert torch.equal(part["input_ids"], torch.arange(kept))
+    assert len(part["obj_labels"]["feat"][0]) == len(part["obj_labels"]["feat"][1]) == kept
+    state.end_of_dataloader = False
+    assert _without_duplicates(batch, accelerator) == (batch, 1)
+
+
+def test_figures_of_nothing_are_left_out(task: Task) -> None:
+    examples = task.validation
+    assert isinstance(examples, PretrainingExamples)
+    unknown = PretrainingExamples(examples.records, {}, seed=5)
+    loader = DataLoader(unknown, batch_size=24, collate_fn=task.collate)
+    figures = measure_pretraining(make_model(task), loader, Accelerator(cpu=True))
+    assert "qa" not in figures
+    assert "qa_accuracy" not in figures
+    assert figures["loss"] == pytest.approx(sum(figures[n] for n in ("mask_lm", "matched", "obj", "attr", "feat")))

@@ -63,6 +63,23 @@ def test_bad_rows_stop_or_are_counted(folder: Path) -> None:
     assert data.answers == ["yes"]
 
 
+def test_rare_answers_are_counted_and_shared_images_named(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    data = load(folder, minimum_answer_count=2)
+    assert data.report.answers_left_out == 1
+    assert "are also learned from, such as 'image 2'" in caplog.text
+
+
+def test_captions_alone(folder: Path) -> None:
+    assert load(folder, training=["captions.jsonl"], validation=["captions.jsonl"]).answers == []
+
+
+def test_a_name_in_place_of_a_list_is_refused(folder: Path) -> None:
+    with pytest.raises(TypeError, match=r"training must be a list of files, .*, got 'captions.jsonl'"):
+        load(folder, training="captions.jsonl")
+    with pytest.raises(TypeError, match="minimum_answer_count must be a whole number, got '3'"):
+        load(folder, minimum_answer_count="3")
+
+
 def test_nlvr_scenes_are_stored_once(tmp_path: Path) -> None:
     write_nlvr(tmp_path / "nlvr", "train", [line(i, directory=i % 3) for i in range(6)])
     write_nlvr(tmp_path / "nlvr", "dev", [line(9, 9)])
@@ -70,6 +87,10 @@ def test_nlvr_scenes_are_stored_once(tmp_path: Path) -> None:
     assert (len(data.training), len(data.validation)) == (4, 2)
     assert data.answers == ["false", "true"]
     assert len(data.regions["dev/9-0"]) == 5
+    other = tmp_path / "other"
+    RegionStore.create(other / "regions", [make_regions(1)])
+    with pytest.raises(FileExistsError, match="holds regions of other images"):
+        nlvr_data(other, tmp_path / "nlvr", validation_directories=1)
     again = nlvr_data(tmp_path, tmp_path / "nlvr", validation_directories=1)
     assert np.array_equal(again.regions["dev/9-0"].features, data.regions["dev/9-0"].features)
 

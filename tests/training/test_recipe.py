@@ -1,3 +1,4 @@
+import dataclasses
 from pathlib import Path
 
 import datasets
@@ -5,6 +6,7 @@ import pytest
 import torch
 import yaml
 
+from lxmert import LxmertConfig
 from lxmert.modeling_lxmert import LxmertForPreTraining
 from lxmert.processing import RecordReport
 from lxmert.training import ORIGINAL_CODE, PAPER, PretrainingRecipe, read_recipe
@@ -87,6 +89,21 @@ def test_overrides_replace_the_files_training(tmp_path: Path) -> None:
         ({"start": {"berd": "x"}}, TypeError, r"start got unknown keyword `berd` \(did you mean `bert`"),
         ({"start": {"bert": "x", "original": "y"}}, ValueError, "got both"),
         ({"data": {"files": {"trainings": []}}}, TypeError, r"data.files got unknown keyword `trainings`"),
+        ({"data": {"files": {"training": ["a.jsonl"]}}}, TypeError, "data.files lacks regions, validation"),
+        ({"data": None}, ValueError, "data must be one of easy_vqa, nlvr, files, got none"),
+        ({"start": {"bert": 5}}, TypeError, "start.bert must be a path or name, got 5"),
+        ({"start": {"answers": "x"}}, ValueError, "start.original, which is not given"),
+        ({"max_length": "20"}, ValueError, "max_length must be a whole number of at least 3, got '20'"),
+        ({"max_length": 600}, ValueError, r"max_length \(600\) exceeds the model's max_position_embeddings \(512\)"),
+        ({"answers_from_epoch": "2"}, ValueError, "answers_from_epoch must be a whole number of at least 0"),
+        ({"answers_from_epoch": 4}, ValueError, r"answers_from_epoch \(4\) lies behind the last of 4 epochs"),
+        ({"objectives": {"word_rate": True}}, TypeError, "word_rate must be a number, got True"),
+        ({"objectives": {"label_regions": "some"}}, ValueError, "label_regions must be one of .*'masked'.*got 'some'"),
+        (
+            {"model": {f"task_{name}": False for name in ("mask_lm", "matched", "obj_predict", "qa")}},
+            ValueError,
+            "there is nothing to learn",
+        ),
     ],
 )
 def test_mistakes_are_named(tmp_path: Path, content: dict, error: type, message: str) -> None:
@@ -100,3 +117,72 @@ def test_data_without_a_folder_says_what_to_do(tmp_path: Path) -> None:
         recipe.load_data(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"train.json is not there"):
         recipe.load_data(tmp_path, tmp_path)
+
+
+def test_empty_sections_are_defaults(tmp_path: Path) -> None:
+    assert read_recipe(write(tmp_path, training=None, model=None, start=None)).settings("somewhere").epochs == 4
+
+
+def test_the_command_lines_folder_wins(tmp_path: Path) -> None:
+    recipe = PretrainingRecipe("mine", {"nlvr": {"folder": str(tmp_path / "one")}})
+    with pytest.raises(FileNotFoundError, match="two/train/train.json"):
+        recipe.load_data(tmp_path, tmp_path / "two")
+    with pytest.raises(ValueError, match="reads no files of yours"):
+        PretrainingRecipe("mine", {"easy_vqa": {}}).load_data(tmp_path, tmp_path)
+
+
+SIZES = {
+    "hidden_size": 8,
+    "num_attention_heads": 1,
+    "intermediate_size": 8,
+    "l_layers": 1,
+    "r_layers": 1,
+    "x_layers": 1,
+}
+
+
+def test_captions_alone_need_no_answers() -> None:
+    data = make_data(_Processor(), 0, 4)
+    with pytest.raises(ValueError, match="switch image question answering off"):
+        PretrainingRecipe("mine", {"easy_vqa": {}}, SIZES).config(data)
+    config = PretrainingRecipe("mine", {"easy_vqa": {}}, SIZES | {"task_qa": False}).config(data)
+    assert not hasattr(LxmertForPreTraining(config), "answer_head")
+
+
+def test_without_matching_all_pairs_match() -> None:
+    columns = {"image_id": ["a", "b"], "sentence": ["x", "y"], "answers": [["yes"], ["no"]], "scores": [[1.0], [1.0]]}
+    data = make_data(_Tokens(), 2, 4)
+    data = dataclasses.replace(data, training=datasets.Dataset.from_dict(columns))
+    data = dataclasses.replace(data, validation=data.training)
+    for model, rate in (({}, 0.5), ({"task_matched": False}, 0.0)):
+        task = PretrainingRecipe("mine", {"easy_vqa": {}}, SIZES | model).task(data)
+        assert task.training.unmatched_rate == task.validation.unmatched_rate == rate
+
+
+class _Tokens:
+    """A tokenizer of two wordpieces."""
+
+    class tokenizer:  # noqa: N801
+        """Stands in for an attribute."""
+
+        @staticmethod
+        def get_vocab() -> dict[str, int]:
+            return {"x": 0, "y": 1}
+
+
+def test_the_originals_answer_head_moves_by_text(tmp_path: Path) -> None:
+    source = LxmertForPreTraining(
+        LxmertConfig(**SIZES, vocab_size=30, visual_feat_dim=4, id2label={0: "no", 1: "yes", 2: "red"})
+    )
+    state = {name.replace("lxmert.", "bert.", 1): value for name, value in source.state_dict().items()}
+    torch.save({f"module.{name}": value for name, value in state.items()}, tmp_path / "old.pth")
+    (tmp_path / "old.json").write_text('["no", "yes", "red"]')
+    start = {"original": "old.pth", "answers": "old.json"}
+    data = dataclasses.replace(make_data(_Processor(), 0, 4), answers=["red", "blue", "no"])
+    model, said = PretrainingRecipe("mine", {"easy_vqa": {}}, SIZES, start=start).model_for(data, tmp_path)
+    assert "2 of 3 answers carried over, 1 new, 1 dropped" in said
+    assert torch.equal(model.get_qa_logit_layer().weight[[0, 2]], source.get_qa_logit_layer().weight[[2, 0]])
+    assert torch.equal(model.lxmert.pooler.dense.weight, source.lxmert.pooler.dense.weight)
+    missing = PretrainingRecipe("mine", {"easy_vqa": {}}, SIZES, start={"original": "nowhere.pth"})
+    with pytest.raises(FileNotFoundError, match="nowhere.pth is not there, nor"):
+        missing.model_for(data, tmp_path)

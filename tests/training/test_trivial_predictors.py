@@ -5,6 +5,7 @@ import torch
 
 from lxmert import LxmertConfig
 from lxmert.training import trivial_predictors
+from lxmert.training.trivial_predictors import batches_of
 
 
 def make_config(**changes: object) -> LxmertConfig:
@@ -45,3 +46,9 @@ def test_by_hand() -> None:
 def test_the_distance_is_the_configurations() -> None:
     figures = trivial_predictors(make_config(visual_feat_distance="l2"), [make_batch()], [make_batch()])
     assert figures["feat"]["mean"] == pytest.approx((1 + 4) / 2)
+
+
+def test_a_sample_is_spread_over_all_examples() -> None:
+    batches = list(batches_of(range(100), list, size=2, limit=5))  # type: ignore[arg-type]
+    assert batches == [[0, 25], [50, 74], [99]]
+    assert [len(batch) for batch in batches_of(range(5), list, size=3)] == [3, 2]  # type: ignore[arg-type]
