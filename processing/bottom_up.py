@@ -50,19 +50,21 @@ class BottomUpFile(Mapping[str, Regions]):
     """Read-only mapping from image ids to `Regions` of one TSV file; of the file only ids and offsets are kept.
 
     The first time every row is read and checked, and an index written; later the index is opened, as long as the
-    file's size and time of change are the same.
+    file's size and time of change, and the limits of the labels, are the same.
 
     Args:
         path: the file.
         bad_rows: "raise" stops at the first row that cannot be used; "skip" leaves such rows out.
         cache_dir: folder of the index, by default the file's own. Where none can be written it stays in memory.
         progress: show a bar with time left while the file is read.
+        object_labels: number of the detector's object classes; ids must lie below it. None does not look.
+        attribute_labels: likewise of its attributes.
 
     Raises:
         FileNotFoundError: no file there.
         ValueError: a row with another number of fields, broken base64, arrays of another length than num_boxes says,
-            features of another width than the first row's, values that `Regions` refuses, or an image that came
-            before; with file, row and field. No row that can be used.
+            features of another width than the first row's, values that `Regions` refuses, labels beyond the limits,
+            or an image that came before; with file, row and field. No row that can be used.
 
     Attributes:
         skipped: number of rows left out, by reason.
@@ -74,12 +76,20 @@ class BottomUpFile(Mapping[str, Regions]):
         bad_rows: BadRows = "raise",
         cache_dir: str | Path | None = None,
         progress: bool = True,
+        object_labels: int | None = None,
+        attribute_labels: int | None = None,
     ):
         check_bad_rows(bad_rows)
         self.path = Path(path)
         self._file: BinaryIO | None = None
         status = self.path.stat()
-        content = {"version": INDEX_VERSION, "size": status.st_size, "changed": status.st_mtime_ns}
+        content = {
+            "version": INDEX_VERSION,
+            "size": status.st_size,
+            "changed": status.st_mtime_ns,
+            "object_labels": object_labels,
+            "attribute_labels": attribute_labels,
+        }
         index_path = _index_path(self.path, cache_dir)
         index = _open_index(index_path, content, bad_rows)
         if index is None:
@@ -204,6 +214,15 @@ def _to_array(row: dict[str, bytes], name: str, dtype: str, count: int | None = 
     return np.frombuffer(content, dtype)
 
 
+def _check_labels(regions: Regions, content: Mapping[str, int | None]) -> None:
+    for field, keyword in (("objects_id", "object_labels"), ("attrs_id", "attribute_labels")):
+        limit, ids = content[keyword], getattr(regions, LABELS[field][0])
+        if limit is not None and ids.max() >= limit:
+            region = int(np.argmax(ids >= limit))
+            what = f"is {ids[region]} in region {region}, but must lie below {keyword} {limit}"
+            raise _RowError(field, what, "label beyond the limit")
+
+
 def _index_path(path: Path, cache_dir: str | Path | None) -> Path:
     if cache_dir is None:
         return path.with_name(f"{path.name}.index.arrow")
@@ -211,7 +230,7 @@ def _index_path(path: Path, cache_dir: str | Path | None) -> Path:
     return Path(cache_dir) / f"{path.name}.{folder}.index.arrow"
 
 
-def _make_index(path: Path, bad_rows: BadRows, progress: bool, content: dict[str, int]) -> pa.Table:
+def _make_index(path: Path, bad_rows: BadRows, progress: bool, content: dict[str, int | None]) -> pa.Table:
     skipped: Counter[str] = Counter()
     seen: set[str] = set()
     rows: list[tuple[str, int, int]] = []
@@ -235,6 +254,7 @@ def _make_index(path: Path, bad_rows: BadRows, progress: bool, content: dict[str
                 if width != first[1]:
                     what = f"is {width} wide, but row {first[0]} is {first[1]} wide: one of them is cut"
                     raise _RowError("features", what, "another width")
+                _check_labels(regions, content)
                 if image_id in seen:
                     raise _RowError("img_id", f"{image_id!r} came in a row before", "repeated image")
                 seen.add(image_id)
@@ -253,7 +273,7 @@ def _make_index(path: Path, bad_rows: BadRows, progress: bool, content: dict[str
     )
 
 
-def _open_index(path: Path, content: dict[str, int], bad_rows: BadRows) -> pa.Table | None:
+def _open_index(path: Path, content: dict[str, int | None], bad_rows: BadRows) -> pa.Table | None:
     """The index at `path`, memory-mapped, if it is of just this file and has left out nothing that must be told."""
     try:
         table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()

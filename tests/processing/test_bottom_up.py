@@ -171,6 +171,24 @@ def test_broken_rows_are_named_or_left_out(broken: list[str], message: str, reas
         assert len(file["c"]) == 3
 
 
+def test_labels_beyond_the_limits_are_bad_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = {"objects_id": encoded([1599, 1600], "<i8")}
+    path = write_rows(tmp_path / "rows.tsv", make_row("a"), make_row("b", **labels))
+    assert len(BottomUpFile(path, progress=False)) == 2
+    for _ in range(2):  # neither the index without limits nor one of other limits hides the row
+        with pytest.raises(ValueError, match=r"rows.tsv, row 2: objects_id is 1600 in region 1, .* object_labels 1600"):
+            BottomUpFile(path, progress=False, object_labels=1600, attribute_labels=8)
+        with pytest.raises(ValueError, match=r"row 1: attrs_id is 7 in region 0, .* below attribute_labels 7\."):
+            BottomUpFile(path, progress=False, attribute_labels=7)
+        file = BottomUpFile(path, "skip", progress=False, object_labels=1600)
+        assert (list(file), file.skipped) == (["a"], {"label beyond the limit": 1})
+        assert len(BottomUpFile(path, progress=False, object_labels=1601, attribute_labels=8)) == 2
+    monkeypatch.setattr(bottom_up, "_make_index", None)
+    assert len(BottomUpFile(path, progress=False, object_labels=1601, attribute_labels=8)) == 2
+    with pytest.raises(TypeError):  # made anew
+        BottomUpFile(path, progress=False, object_labels=1601)
+
+
 def test_a_file_without_a_row_or_cut_short(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "rows.tsv", make_row("a"), make_row("b"))
     content = path.read_bytes()
