@@ -22,10 +22,13 @@ from typing import Any
 
 import datasets
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from datasets.arrow_writer import ArrowWriter
+from tqdm.auto import tqdm
 
 from lxmert.processing.id_index import IdIndex
-from lxmert.processing.regions import Regions
+from lxmert.processing.regions import NO_LABEL, Regions
 
 FORMAT_VERSION = 1
 DESCRIPTION_FILE = "region_store.json"
@@ -118,6 +121,40 @@ class RegionStore(Mapping[str, Regions]):
         regions = {image_id: _from_row(row) for image_id, row in zip(distinct, rows, strict=True)}
         return [regions[image_id] for image_id in image_ids]
 
+    def check_labels(
+        self, object_labels: int | None = None, attribute_labels: int | None = None, progress: bool = True
+    ) -> None:
+        """Look whether a model has a class for every label; of the rows only the ids of labels are read.
+
+        Args:
+            object_labels: number of the model's object classes, below which ids must lie; None does not look.
+            attribute_labels: likewise of its attributes.
+            progress: show a bar with time left, if it takes more than a second.
+
+        Raises:
+            ValueError: an id beyond the limit, or below -1; with store, image, field and value.
+        """
+        limits = {
+            "object_ids": ("object_labels", object_labels),
+            "attribute_ids": ("attribute_labels", attribute_labels),
+        }
+        wanted = {name: limit for name, limit in limits.items() if limit[1] is not None}
+        total = len(wanted) * len(self)
+        with tqdm(total=total, desc="Checking labels", unit=" rows", delay=1, disable=not progress) as bar:
+            for name, (keyword, limit) in wanted.items():
+                start = 0
+                for chunk in self.dataset.data.column(name).chunks:
+                    if found := _first_outside(chunk, limit or 0):
+                        row, region, value = found
+                        image_id = self.dataset.data.column("image_id")[start + row].as_py()
+                        raise ValueError(
+                            f"{self.path}, image {image_id!r}: {name} is {value} in region {region}, but must be -1 "
+                            f"for no label, or lie below {keyword} {limit}: raise {keyword}, or take regions of the "
+                            "detector that it belongs to."
+                        )
+                    start += len(chunk)
+                    bar.update(len(chunk))
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._rows)
 
@@ -131,6 +168,20 @@ class RegionStore(Mapping[str, Regions]):
         if (row := self._rows.find(image_id)) is None:
             raise KeyError(f"Image {image_id!r} is not among the {len(self)} images of the region store {self.path}.")
         return row
+
+
+def _first_outside(column: pa.BinaryArray, limit: int) -> tuple[int, int, int] | None:
+    """Row, region and value of the first id that is neither -1 nor in [0, limit)."""
+    lengths = pc.fill_null(pc.binary_length(column), 0).to_numpy()
+    ends = (lengths // np.dtype(LABEL_TYPES["object_ids"]).itemsize).cumsum()
+    joined = b"".join(column.drop_null().to_pylist())
+    ids = np.frombuffer(joined, LABEL_TYPES["object_ids"])  # (sum of the rows' regions,)
+    outside = np.flatnonzero((ids < NO_LABEL) | (ids >= limit))
+    if not len(outside):
+        return None
+    place = int(outside[0])
+    row = int(np.searchsorted(ends, place, side="right"))
+    return row, place - int(ends[row - 1] if row else 0), int(ids[place])
 
 
 @contextmanager

@@ -39,6 +39,28 @@ def test_what_goes_in_comes_out(tmp_path: Path) -> None:
     assert [len(regions) for regions in store.many(["ccc", "bb", "ccc"])] == [1, 4, 1]
 
 
+@pytest.mark.parametrize("writer_batch", [1, 1000])
+def test_labels_beyond_the_limits_are_found(writer_batch: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("datasets.config.DEFAULT_MAX_BATCH_SIZE", writer_batch)  # rows of an Arrow chunk
+    stored = [make("a"), make("b", 4, labels=True), make("c"), make("d", 1, labels=True), make("e", 6, labels=True)]
+    stored += [replace(make("f", 3), attribute_ids=[-1, 2, -1])]
+    store = RegionStore.create(tmp_path / "store", stored)
+    assert len(store.dataset.data.column("object_ids").chunks) == (6 if writer_batch == 1 else 1)
+    store.check_labels()
+    store.check_labels(object_labels=6, attribute_labels=3, progress=False)
+    with pytest.raises(ValueError, match=r"store, image 'e': object_ids is 5 in region 5, .* below object_labels 5: "):
+        store.check_labels(object_labels=5, progress=False)
+    with pytest.raises(ValueError, match=r"store, image 'b': object_ids is 1 in region 1, .* below object_labels 1: "):
+        store.check_labels(1, 2, progress=False)
+    with pytest.raises(ValueError, match=r"image 'f': attribute_ids is 2 in region 1, .* below attribute_labels 2: "):
+        store.check_labels(6, 2, progress=False)
+    made_by_hand = replace(stored[5], image_id="g")
+    made_by_hand.attribute_ids[2] = -5  # past the checks of Regions
+    bad = RegionStore.create(tmp_path / "bad", [stored[0], made_by_hand])
+    with pytest.raises(ValueError, match=r"image 'g': attribute_ids is -5 in region 2, "):
+        bad.check_labels(6, 3, progress=False)
+
+
 def test_datasets_opens_a_store(tmp_path: Path) -> None:
     RegionStore.create(tmp_path / "store", [make("a")])
     dataset = datasets.load_from_disk(str(tmp_path / "store"))
