@@ -71,6 +71,20 @@ def build_answer_table(records: datasets.Dataset, minimum_count: int = 1) -> lis
     return sorted(kept, key=lambda answer: (-counts[answer], answer))
 
 
+def answer_ids(answers: Sequence[str]) -> dict[str, int]:
+    """Rows of a table by answer: an entry counts as it is spelt and as records spell it, cleaned.
+
+    So a released list keeps its order and spelling, and the cleaned answers of records find their rows all the same.
+    What is spelt so in the table comes first, then the first of the entries that become equal.
+
+    Example:
+        >>> answer_ids(["Yes", "grey", "gray"])
+        {'gray': 2, 'yes': 0, 'Yes': 0, 'grey': 1}
+    """
+    rows = list(enumerate(answers))
+    return {clean_answer(answer): row for row, answer in reversed(rows)} | {answer: row for row, answer in rows}
+
+
 def read_answer_list(path: str | Path, sources: Sequence[str] | None = None) -> list[str]:
     """A list of answers from a JSON file, in the file's order, which is that of a released answer head's rows.
 

@@ -27,6 +27,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from tqdm.auto import tqdm
 
+from lxmert.processing.answers import answer_ids
 from lxmert.processing.record_report import SHOWN, BadRow, BadRows, RecordReport, check_bad_rows
 from lxmert.processing.record_rows import FieldNames, Row, rows_of_dataset, rows_of_file
 from lxmert.processing.record_tables import (
@@ -173,7 +174,8 @@ def check_records(
     Args:
         records: what `read_records` gave; the column `origin` may be absent.
         images: image ids that have regions, such as a `RegionStore`.
-        answers: the answer table; None allows every answer but the empty one.
+        answers: the answer table, however it spells its entries, see `answer_ids`; None allows every answer but the
+            empty one.
         bad_rows: "raise" tells what is wrong; "skip" leaves such rows out, and of answers that are not in the table
             only these: the sentence still serves.
         cache_dir: folder for the rows that stay, if any row or answer is left out; by default a temporary one.
@@ -193,7 +195,7 @@ def check_records(
         raise ValueError(f"records must have the columns {columns}, got {records.features}: make them by read_records.")
     if isinstance(images, Iterable):
         images = frozenset(images)  # looked up millions of times
-    table = None if answers is None else pa.array(list(answers), pa.string())
+    table = None if answers is None else pa.array(list(answer_ids(list(answers))), pa.string())
     found, digest = RecordReport(), hashlib.sha256(records._fingerprint.encode())
     for start, batch in read_batches(records, "Checking records", progress):
         judged = _judge(batch, start, images, table, found)

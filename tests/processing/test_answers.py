@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lxmert.processing.answers import build_answer_table, clean_answer, read_answer_list
+from lxmert.processing.answers import answer_ids, build_answer_table, clean_answer, read_answer_list
 from tests.conftest import ROOT
 
 
@@ -85,6 +85,19 @@ def test_the_released_lists(released: Path) -> None:
         read_answer_list(released / "lxmert_all_ans.json", sources=["vqq"])
     with pytest.raises(ValueError, match="got 'vqa'"):
         read_answer_list(released / "lxmert_all_ans.json", sources="vqa")
+
+
+def test_answers_find_their_rows_however_a_list_spells_them() -> None:
+    ids = answer_ids(["Yes", "grey", "The cat.", "gray", "no", "NO"])
+    assert ids == {"Yes": 0, "yes": 0, "grey": 1, "gray": 3, "The cat.": 2, "cat": 2, "no": 4, "NO": 5}
+    assert answer_ids(["A dog", "the dog"])["dog"] == 0, "of two rows that are spelt otherwise the first"
+    assert answer_ids([]) == {}
+
+
+def test_the_released_lists_are_clean(released: Path) -> None:
+    for path in released.glob("*.json"):
+        answers = read_answer_list(path)
+        assert answer_ids(answers) == {answer: i for i, answer in enumerate(answers)}
 
 
 @pytest.mark.parametrize(

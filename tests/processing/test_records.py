@@ -289,6 +289,18 @@ def test_what_can_serve_stays(faulty: datasets.Dataset) -> None:
     ]
 
 
+def test_a_table_may_spell_answers_as_it_likes(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "rows.jsonl", row(answer="Yes."), row(answer="The cat"), row(answer="2"))
+    records, _ = read_records(path, progress=False)
+    kept, report = check_records(records, {"a"}, ["Yes", "a cat.", "Two"], progress=False)
+    assert kept is records
+    assert report.answers_left_out == 0
+    with pytest.raises(ValueError, match="row 1, answers: 'yes' is not in the answer table"):
+        check_records(records, {"a"}, ["yes please", "a cat.", "Two"], progress=False)
+    made = records.map(lambda item: {"answers": ["Yes"]}, load_from_cache_file=False)  # not by read_records
+    assert check_records(made, {"a"}, ["Yes"], progress=False)[0] is made
+
+
 @pytest.mark.parametrize("batch_rows", [1, 10_000])
 def test_records_made_by_hand_are_checked(
     batch_rows: int, faulty: datasets.Dataset, monkeypatch: pytest.MonkeyPatch
