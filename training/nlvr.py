@@ -88,9 +88,18 @@ def _read_lines(folder: Path, split: str) -> Iterator[dict[str, Any]]:
             f"{file} is not there: NLVR (about 60 MB with its images) comes from https://github.com/lil-lab/nlvr; name "
             "the folder that holds train/ and dev/."
         )
-    with file.open() as lines:
+    with file.open("rb") as lines:
         for number, text in enumerate(lines, start=1):
-            line = json.loads(text)
+            try:
+                line = json.loads(text)
+            except (ValueError, RecursionError) as error:  # no JSON, or no UTF-8
+                raise ValueError(
+                    f"{file}, line {number}: broken JSON ({error}): is the file whole? If not, fetch the file again."
+                ) from error
+            if not isinstance(line, dict):
+                raise ValueError(
+                    f"{file}, line {number}: no example: is it NLVR v1's file? If not, fetch the file again."
+                )
             missing = {"sentence", "label", "identifier", "directory", "structured_rep"} - line.keys()
             if missing:
                 raise ValueError(f"{file}, line {number} lacks {', '.join(sorted(missing))}: is it NLVR v1?")

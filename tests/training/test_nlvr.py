@@ -65,6 +65,16 @@ def test_bad_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "train" / "train.json").write_text('{"sentence": "x"}')
     with pytest.raises(ValueError, match="line 1 lacks directory, identifier, label, structured_rep"):
         read_nlvr(tmp_path)
+    good = json.dumps(line(0, 0)).encode()
+    for broken, problem in [
+        (good[:-20], "broken JSON .*"),
+        (b"", "broken JSON .*"),
+        (b"\xff\xfe", "broken JSON .*"),
+        (b"[1]", "no example"),
+    ]:
+        (tmp_path / "train" / "train.json").write_bytes(good + b"\n" + broken + b"\n")
+        with pytest.raises(ValueError, match=rf"train\.json, line 2: {problem}: .*fetch the file again"):
+            read_nlvr(tmp_path)
     with pytest.raises(ValueError, match="holds what NLVR does not have"):
         scene_regions("x", [[{"x_loc": 0, "y_loc": 0, "type": "star", "color": "Black", "size": 20}], [], []])
 
