@@ -1,8 +1,8 @@
 """The paper's ablation of its pre-training tasks, on data that trains in minutes: pre-train, fine-tune, test.
 
 For every variant and seed: pre-train without some of the tasks (section 5.2 and 5.3 of the paper), fine-tune on
-questions with answers, measure on the test split. Finished runs are kept in OUTPUT and not repeated; seeds can run
-side by side:
+questions with answers, measure on the test split. Pre-training sees all training questions, with answers where its task
+is on; fine-tuning sees some of them. Finished runs are kept in OUTPUT and not repeated; seeds can run side by side:
 
     python benchmarks/pretraining_ablation.py --data easy_vqa --seeds 1 2 3
     python benchmarks/pretraining_ablation.py --data nlvr --folder NLVR_FOLDER --seeds 1 2 3
@@ -35,6 +35,7 @@ from lxmert.training import (
 )
 from lxmert.training.collator import AnswerCollator
 from lxmert.training.pretraining_data import PretrainingData
+from lxmert.training.resume import write_whole
 
 VARIANTS: dict[str, dict[str, bool] | None] = {
     "no pre-training": None,
@@ -76,8 +77,12 @@ def main() -> None:
     for seed in arguments.seeds:
         for variant in arguments.variants:
             file = work / f"{file_name(variant)}-{seed}.json"
+            settings = {"training": base.training, "model": base.model, "finetuning": FINETUNING[arguments.data]}
             if not file.is_file():
-                file.write_text(json.dumps(run(base, data, arguments, variant, seed), indent=2))
+                result = run(base, data, arguments, variant, seed)
+                write_whole(file, json.dumps(result | {"settings": settings}, indent=2) + "\n")
+            elif json.loads(file.read_text()).get("settings") != json.loads(json.dumps(settings)):
+                raise SystemExit(f"{file} was made with other settings: remove it, or choose another --output.")
             print(f"{variant}, seed {seed}: {json.loads(file.read_text())['test_accuracy']:.4f}", flush=True)
     print(table(work))
 

@@ -1,4 +1,5 @@
 import dataclasses
+import re
 from pathlib import Path
 
 import datasets
@@ -44,6 +45,12 @@ def test_the_papers_recipe_is_the_papers() -> None:
     settings = recipe.settings("somewhere")
     assert (settings.epochs, settings.learning_rate, settings.warmup_share) == (20, 1e-4, 0.05)
     assert (settings.adam_epsilon, settings.bias_correction, settings.weight_decay) == (1e-6, False, 0.01)
+
+
+def test_the_readmes_recipe_is_one() -> None:
+    (block,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    recipe = PretrainingRecipe("readme", **yaml.safe_load(block))
+    assert recipe.settings("somewhere").learning_rate == 1e-4
 
 
 def write(folder: Path, **content: object) -> Path:
