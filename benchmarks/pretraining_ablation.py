@@ -103,7 +103,9 @@ def run(
         task = recipe.task(data)
         start = PretrainingStart.of(pretrained, task, recipe.settings(folder / "pretraining"))
         result["before"], result["trivial"] = start.figures, start.trivial
-        result["history"] = train(pretrained, task, recipe.settings(folder / "pretraining")).history
+        result["history"] = train(
+            pretrained, task, recipe.settings(folder / "pretraining", save_state_every=None)
+        ).history
         set_seed(seed)  # the answer head, where pre-training had none
         model = LxmertForQuestionAnswering.from_pretrained(folder / "pretraining" / "last")
     result["seconds_of_pretraining"] = time.perf_counter() - started
