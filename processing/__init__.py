@@ -1,6 +1,6 @@
 """From regions and text to tensors: `Regions`, their files, records, answer tables, the processor, WordPiece."""
 
-from lxmert.processing.answers import build_answer_table, clean_answer, read_answer_list
+from lxmert.processing.answers import answer_ids, build_answer_table, clean_answer, read_answer_list
 from lxmert.processing.bottom_up import BottomUpFile, read_label_names, to_region_store
 from lxmert.processing.joined_regions import JoinedRegions
 from lxmert.processing.processor import LxmertProcessor
@@ -20,6 +20,7 @@ __all__ = [
     "RegionSource",
     "RegionStore",
     "Regions",
+    "answer_ids",
     "build_answer_table",
     "check_records",
     "clean_answer",

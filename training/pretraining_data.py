@@ -177,7 +177,8 @@ def file_data(
             raise TypeError(f"{name} must be a whole number, got {count!r}.")
     folder, cache = Path(folder), work / "records"
     total = RecordReport()
-    source = _open_regions([folder / name for name in regions], work, bad_rows, total)
+    paths = [folder / name for name in regions]
+    source = _open_regions(paths, work, bad_rows, object_labels, attribute_labels, total)
     read = [
         read_records(*(folder / name for name in names), bad_rows=bad_rows, cache_dir=cache)
         for names in (training, validation)
@@ -229,14 +230,25 @@ def _warn_of_shared_images(training: datasets.Dataset, validation: datasets.Data
         )
 
 
-def _open_regions(paths: Sequence[Path], work: Path, bad_rows: Literal["raise", "skip"], report: RecordReport) -> Any:
+def _open_regions(
+    paths: Sequence[Path],
+    work: Path,
+    bad_rows: Literal["raise", "skip"],
+    object_labels: int,
+    attribute_labels: int,
+    report: RecordReport,
+) -> Any:
     """One mapping of all region stores and region files; rows that are left out are counted in the report."""
     parts: list[Any] = []
     for path in paths:
+        part: Any
         if path.is_dir():
-            parts.append(RegionStore(path))
+            part = RegionStore(path)
+            part.check_labels(object_labels, attribute_labels)
         else:
-            part = BottomUpFile(path, bad_rows, cache_dir=work)
+            part = BottomUpFile(
+                path, bad_rows, cache_dir=work, object_labels=object_labels, attribute_labels=attribute_labels
+            )
             report.left_out.update({f"region row: {reason}": count for reason, count in part.skipped.items()})
-            parts.append(part)
+        parts.append(part)
     return parts[0] if len(parts) == 1 else JoinedRegions(*parts)

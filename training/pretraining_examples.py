@@ -49,7 +49,7 @@ class PretrainingExamples(Sequence[PretrainingExample]):
 
     Args:
         records: image-text-answer records, see `lxmert.processing.records`.
-        label2id: class ids by answer; answers that it lacks are left out.
+        label2id: class ids by answer, see `answer_ids`; answers that it lacks are left out.
         unmatched_rate: share of the records whose sentence is replaced by one about another image.
         answers_from_epoch: answers are withheld in the epochs before this one (section 3.3: the paper adds image
             question answering in the last 10 of 20 epochs).

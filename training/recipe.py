@@ -14,7 +14,7 @@ from lxmert.configuration import LxmertConfig
 from lxmert.configuration.plain_errors import unknown_keywords_message
 from lxmert.modeling_lxmert import LxmertForPreTraining
 from lxmert.modeling_lxmert.starting_points import start_from_original, start_language_encoder_from_bert
-from lxmert.processing import clean_answer, read_answer_list
+from lxmert.processing import answer_ids, clean_answer, read_answer_list
 from lxmert.training.masking import OBJECTIVES, PretrainingObjectives
 from lxmert.training.pretraining import pretraining_task
 from lxmert.training.pretraining_data import PretrainingData, easy_vqa_data, file_data, nlvr_data
@@ -189,7 +189,7 @@ class PretrainingRecipe:
     def task(self, data: PretrainingData) -> Task:
         """The record for the training loop."""
         assert isinstance(self.objectives, PretrainingObjectives)
-        label2id = {answer: i for i, answer in enumerate(data.answers)}
+        label2id = answer_ids(data.answers)
         seed = self.training.get("seed", TrainingSettings("unused").seed)
         # without the task nobody is told that a sentence does not fit, so all fit, as in the original
         unmatched_rate = self.objectives.unmatched_rate if self.model.get("task_matched", True) else 0.0

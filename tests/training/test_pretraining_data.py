@@ -80,6 +80,11 @@ def test_a_name_in_place_of_a_list_is_refused(folder: Path) -> None:
         load(folder, minimum_answer_count="3")
 
 
+def test_labels_beyond_the_models_classes_stop_before_training(folder: Path) -> None:
+    with pytest.raises(ValueError, match=r"(?s)image .*object_ids is 2 .*below object_labels 2"):
+        load(folder, object_labels=2)
+
+
 def test_nlvr_scenes_are_stored_once(tmp_path: Path) -> None:
     write_nlvr(tmp_path / "nlvr", "train", [line(i, directory=i % 3) for i in range(6)])
     write_nlvr(tmp_path / "nlvr", "dev", [line(9, 9)])
