@@ -37,13 +37,14 @@ from lxmert.training.collator import AnswerCollator
 from lxmert.training.pretraining_data import PretrainingData
 from lxmert.training.resume import write_whole
 
-VARIANTS: dict[str, dict[str, bool] | None] = {
+VARIANTS: dict[str, dict[str, Any] | None] = {
     "no pre-training": None,
     "all tasks": {},
     "without question answering": {"task_qa": False},
     "without vision tasks": {"task_obj_predict": False},
     "vision: features only": {"visual_obj_loss": False, "visual_attr_loss": False},
     "vision: labels only": {"visual_feat_loss": False},
+    "all tasks, visual losses unweighted": {"visual_loss_normalizer": 1.0},
     "without matching": {"task_matched": False},
     "without masked words": {"task_mask_lm": False},
 }
@@ -62,7 +63,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="of NLVR: holds train/ and dev/")
     parser.add_argument("--output", type=Path, default=Path("runs/ablation"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=list(VARIANTS)[:6])
+    parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=list(VARIANTS)[:7])
     parser.add_argument("--epochs", type=int, help="of pre-training, instead of the recipe's")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = parser.parse_args()
@@ -135,8 +136,8 @@ def finetune(
 
 
 def file_name(variant: str) -> str:
-    """A variant's name without spaces and colons."""
-    return variant.replace(" ", "_").replace(":", "")
+    """A variant's name without spaces, colons and commas."""
+    return variant.replace(" ", "_").replace(":", "").replace(",", "")
 
 
 def table(work: Path) -> str:
