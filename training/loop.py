@@ -1,5 +1,7 @@
 """The one training loop, on Accelerate: any task record, one process or many."""
 
+import atexit
+import functools
 import json
 import math
 import warnings
@@ -10,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from accelerate.utils import (
     DataLoaderConfiguration,
     GradientAccumulationPlugin,
@@ -110,6 +112,8 @@ class _Run:
         self.tally = Tally()
 
     def train(self) -> TrainingResult:
+        if self.accelerator.num_processes > 1:
+            _disconnect_at_exit()
         saved, finished = self.states.open(self.settings.resume)
         if self.accelerator.is_main_process:
             put_back(self.result.best)
@@ -308,6 +312,12 @@ class _Run:
                 for companion in self.task.saved_with_model:
                     companion.save_pretrained(str(writing))
         self.accelerator.wait_for_everyone()
+
+
+@functools.cache  # once, however many runs
+def _disconnect_at_exit() -> None:
+    """Processes stay connected for another run; one that ends connected may abort in the threads that connect it."""
+    atexit.register(PartialState().destroy_process_group)
 
 
 @contextmanager
