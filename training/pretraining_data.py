@@ -81,6 +81,10 @@ def easy_vqa_data(work: Path, validation_images: int = 200, progress: bool = Tru
         work: folder for the regions; found there, they are used again.
         validation_images: number of training images that validate.
         progress: show a bar while regions are extracted.
+
+    Raises:
+        ModuleNotFoundError: the package `easy-vqa` is not installed.
+        FileExistsError: `work` holds regions of other images or settings.
     """
     data = read_easy_vqa(validation_images)
     extractor = ShapeRegionExtractor()
@@ -107,6 +111,10 @@ def nlvr_data(work: Path, folder: str | Path, validation_directories: int = 8) -
         work: folder for the regions; found there, they are used again.
         folder: of the data set, see `read_nlvr`.
         validation_directories: number of training directories that validate.
+
+    Raises:
+        FileNotFoundError, ValueError: as `read_nlvr`.
+        FileExistsError: `work` holds regions of other images.
     """
     data = nlvr.read_nlvr(folder, validation_directories)
     path, description = work / "regions", {"source": "NLVR v1, structured representation"}

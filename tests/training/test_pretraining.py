@@ -180,3 +180,13 @@ def test_figures_of_nothing_are_left_out(task: Task) -> None:
     assert "qa" not in figures
     assert "qa_accuracy" not in figures
     assert figures["loss"] == pytest.approx(sum(figures[n] for n in ("mask_lm", "matched", "obj", "attr", "feat")))
+
+
+def test_a_batch_of_repetitions_adds_nothing(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, accelerator = make_model(task), Accelerator(cpu=True)
+    whole = DataLoader(task.validation, batch_size=8, collate_fn=task.collate)
+    first = [batch for batch, _ in zip(whole, range(2), strict=False)]
+    expected = measure_pretraining(model, first, accelerator)  # type: ignore[arg-type]
+    shares = iter([1, 1, 0])
+    monkeypatch.setattr("lxmert.training.pretraining._without_duplicates", lambda batch, _: (batch, next(shares)))
+    assert measure_pretraining(model, whole, accelerator) == expected
