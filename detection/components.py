@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from lxmert.detection.images import load_image
 from lxmert.detection.pixels import PIXEL_MEAN, PIXEL_STANDARD_DEVIATION, check_channels, crop_features
-from lxmert.processing.region_extractor import ImageInput, RegionExtractor, as_image_list
+from lxmert.processing.region_extractor import ImageInput, RegionExtractor
 from lxmert.processing.regions import Regions
 
 PixelBox = tuple[int, int, int, int]
@@ -91,9 +91,13 @@ class ComponentRegionExtractor(RegionExtractor):
             "standard_deviation": list(self.standard_deviation),
         }
 
-    def __call__(self, images: ImageInput | Sequence[ImageInput]) -> list[Regions]:
+    def prepare(self, image: ImageInput) -> Image.Image:
+        """The picture as RGB."""
+        return load_image(image)
+
+    def extract(self, prepared: Sequence[Image.Image]) -> list[Regions]:
         """The regions of each drawing: its components, largest first, then the whole image."""
-        return [self._extract(load_image(image)) for image in as_image_list(images)]
+        return [self._extract(image) for image in prepared]
 
     def _extract(self, image: Image.Image) -> Regions:
         width, height = image.size

@@ -1,7 +1,7 @@
 """Regions without a detector: the cells of a grid, and the whole image."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from transformers import AutoBackbone, AutoConfig, AutoImageProcessor
 
 from lxmert.detection.images import load_image
 from lxmert.detection.pixels import PIXEL_MEAN, PIXEL_STANDARD_DEVIATION, check_channels, crop_features
-from lxmert.processing.region_extractor import ImageInput, RegionExtractor, as_image_list
+from lxmert.processing.region_extractor import ImageInput, RegionExtractor
 from lxmert.processing.regions import Regions
 
 
@@ -75,6 +75,12 @@ class GridRegionExtractor(RegionExtractor):
         """3 * crop_size ** 2, or the channels of the backbone's last feature map."""
         return 3 * self.crop_size**2 if self.backbone is None else self.backbone.channels[-1]
 
+    def to(self, device: str | torch.device) -> Self:
+        """This extractor, its backbone (if it has one) on the device."""
+        if self.backbone is not None:
+            self.backbone.to(device)
+        return self
+
     def settings(self) -> dict[str, Any]:
         """The constructor's keywords; a backbone by its name.
 
@@ -92,9 +98,13 @@ class GridRegionExtractor(RegionExtractor):
             )
         return settings | {"backbone": self.backbone_name}
 
-    def __call__(self, images: ImageInput | Sequence[ImageInput]) -> list[Regions]:
+    def prepare(self, image: ImageInput) -> Image.Image:
+        """The picture as RGB."""
+        return load_image(image)
+
+    def extract(self, prepared: Sequence[Image.Image]) -> list[Regions]:
         """The regions of each image: its cells row by row, then the whole image."""
-        return [self._extract(load_image(image)) for image in as_image_list(images)]
+        return [self._extract(image) for image in prepared]
 
     def _extract(self, image: Image.Image) -> Regions:
         width, height = image.size

@@ -2,9 +2,10 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
+import torch
 from PIL import Image
 
 from lxmert.processing.regions import Regions
@@ -13,17 +14,51 @@ ImageInput = Any  # a PIL image, an array (H, W), (H, W, 3) or (H, W, 4) of uint
 
 
 class RegionExtractor(ABC):
-    """From pictures to `Regions`. Subclasses are known by their class names, so that saved settings find them."""
+    """From pictures to `Regions`. Subclasses are known by their class names, so that saved settings find them.
+
+    A call is two steps, which bulk extraction takes apart: `prepare` opens and resizes one picture, in a worker process
+    if need be; `extract` finds the regions of several prepared pictures, in one batch where there is a network.
+
+    Attributes:
+        batch_size: number of pictures that a call hands to `extract` at once.
+        object_names: names of the detector's object classes by id, where it has any.
+        attribute_names: likewise of its attributes.
+    """
 
     known: ClassVar[dict[str, type["RegionExtractor"]]] = {}
+    batch_size: int = 8
+    object_names: tuple[str, ...] | None = None
+    attribute_names: tuple[str, ...] | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         RegionExtractor.known[cls.__name__] = cls
 
-    @abstractmethod
     def __call__(self, images: ImageInput | Sequence[ImageInput]) -> list[Regions]:
         """The regions of each image; one image may come without a list around it."""
+        pictures = as_image_list(images)
+        batches = (pictures[i : i + self.batch_size] for i in range(0, len(pictures), self.batch_size))
+        return [regions for batch in batches for regions in self.extract([self.prepare(image) for image in batch])]
+
+    @abstractmethod
+    def prepare(self, image: ImageInput) -> Any:
+        """One picture, ready for `extract`; can be pickled, so that a worker process may make it.
+
+        Raises:
+            FileNotFoundError, ValueError, TypeError: as `detection.images.load_image`.
+        """
+
+    @abstractmethod
+    def extract(self, prepared: Sequence[Any]) -> list[Regions]:
+        """The regions of each prepared picture."""
+
+    def prepared_size(self, prepared: Any) -> tuple[int, int]:
+        """(height, width) of a prepared picture: those of equal size go through a network together."""
+        return 0, 0
+
+    def to(self, device: str | torch.device) -> Self:
+        """This extractor, its network (if it has one) on the device."""
+        return self
 
     @property
     @abstractmethod
