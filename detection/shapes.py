@@ -44,10 +44,8 @@ class ShapeRegionExtractor(ComponentRegionExtractor):
     Example:
         >>> drawing = Image.new("RGB", (32, 32), "white")
         >>> drawing.paste("red", (4, 8, 14, 20))
-        >>> extractor = ShapeRegionExtractor()
-        >>> regions = extractor(drawing)[0]
-        >>> extractor.object_names[regions.object_ids[0]], extractor.attribute_names[regions.attribute_ids[0]]
-        ('rectangle', 'red')
+        >>> ShapeRegionExtractor()(drawing)[0].describe(0)
+        'red rectangle'
     """
 
     object_names = tuple(SHAPES)
@@ -59,7 +57,13 @@ class ShapeRegionExtractor(ComponentRegionExtractor):
         labels = [self._label(pixels[y1:y2, x1:x2]) for x1, y1, x2, y2 in regions.boxes[:-1].astype(int)]
         labels.append((NO_LABEL, NO_LABEL))  # the whole image, always last
         shapes, colours = zip(*labels, strict=True)
-        return replace(regions, object_ids=np.array(shapes), attribute_ids=np.array(colours))
+        return replace(
+            regions,
+            object_ids=np.array(shapes),
+            attribute_ids=np.array(colours),
+            object_names=self.object_names,
+            attribute_names=self.attribute_names,
+        )
 
     def _label(self, crop: np.ndarray) -> tuple[int, int]:
         """Shape and colour of the component that fills this crop (h, w, 3)."""

@@ -27,12 +27,14 @@ class Regions:
         attribute_ids: (R,), int64, the detector's attributes, -1 for none.
         attribute_scores: (R,), float32, their probabilities.
         image_id: the image's name in its data set.
+        object_names: names of the detector's classes by id. A tuple is kept, not copied: many images share one.
+        attribute_names: likewise of its attributes.
 
     Raises:
         ValueError: arrays of the wrong rank or of different counts, zero regions, values that are not finite, boxes
             outside the image, turned inside out, or already divided by the image's size, scores outside [0, 1], ids
-            below -1.
-        TypeError: values that are no numbers, or an `image_id` that is no string.
+            below -1 or without a name among those given.
+        TypeError: values that are no numbers, or an `image_id` or names that are no strings.
 
     Example:
         >>> regions = Regions(features=np.zeros((1, 8)), boxes=[[0, 0, 32, 48]], image_size=(64, 64))
@@ -48,6 +50,8 @@ class Regions:
     attribute_ids: np.ndarray | None = None
     attribute_scores: np.ndarray | None = None
     image_id: str | None = None
+    object_names: Sequence[str] | None = None
+    attribute_names: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         if self.image_id is not None and not isinstance(self.image_id, str):
@@ -73,6 +77,10 @@ class Regions:
                 if len(array) != len(features):
                     raise ValueError(f"{name} has {len(array)} entries for {len(features)} regions.")
                 values[name] = _checked_ids(name, array) if name.endswith("ids") else _checked_scores(name, array)
+        for kind in ("object", "attribute"):
+            if (names := getattr(self, f"{kind}_names")) is not None:
+                ids = values.get(f"{kind}_ids")
+                values[f"{kind}_names"] = _checked_names(f"{kind}_names", names, f"{kind}_ids", ids)
         for name, value in values.items():
             object.__setattr__(self, name, value)
 
@@ -84,6 +92,36 @@ class Regions:
         """(R, 4), the boxes divided by the image's width and height, in [0, 1]; what a model takes as `visual_pos`."""
         height, width = self.image_size
         return self.boxes / np.array([width, height, width, height], dtype=np.float32)
+
+    def describe(self, region: int) -> str:
+        """What a region shows, as far as its labels say: attribute, object, and how sure the detector is of the object.
+
+        Where there are no names, ids stand for them; a region without a label gives "".
+
+        Args:
+            region: its row.
+
+        Raises:
+            IndexError: no such row.
+
+        Example:
+            >>> labels = {"object_ids": [1], "object_scores": [0.87], "object_names": ("bird", "car")}
+            >>> Regions(np.zeros((1, 8)), [[0, 0, 32, 48]], (64, 64), **labels).describe(0)
+            'car 0.87'
+        """
+        if not -len(self) <= region < len(self):
+            raise IndexError(f"Region {region} is not among the {len(self)} regions.")
+        words = [word for kind in ("attribute", "object") if (word := self._label(kind, region))]
+        ids, scores = self.object_ids, self.object_scores
+        if ids is None or ids[region] == NO_LABEL:
+            scores = self.attribute_scores
+        return " ".join(words if scores is None or not words else [*words, f"{scores[region]:.2f}"])
+
+    def _label(self, kind: str, region: int) -> str:
+        ids, names = getattr(self, f"{kind}_ids"), getattr(self, f"{kind}_names")
+        if ids is None or ids[region] == NO_LABEL:
+            return ""
+        return f"{kind} {ids[region]}" if names is None else names[ids[region]]
 
 
 class RegionSource(Protocol):
@@ -161,3 +199,20 @@ def _checked_scores(name: str, scores: np.ndarray) -> np.ndarray:
             "turn a detector's raw outputs into probabilities by a softmax."
         )
     return np.clip(scores, 0, 1)
+
+
+def _checked_names(name: str, names: Any, ids_name: str, ids: np.ndarray | None) -> tuple[str, ...]:
+    if isinstance(names, str) or not isinstance(names, Sequence):
+        raise TypeError(f"{name} must be a sequence of strings, one for each class, got {names!r}.")
+    ids = np.empty(0, np.int64) if ids is None else ids
+    unknown = np.flatnonzero(ids >= len(names))
+    if len(unknown):
+        raise ValueError(
+            f"{ids_name} must lie below {len(names)}, the number of {name}, but row {unknown[0]} is "
+            f"{ids[unknown[0]]}: take the names of the detector that found the regions."
+        )
+    # A tuple is shared by many images, and may be long: only the names in use are looked at.
+    for i in ids[ids != NO_LABEL].tolist() if isinstance(names, tuple) else range(len(names)):
+        if not isinstance(names[i], str):
+            raise TypeError(f"{name} must be strings, but number {i} is {names[i]!r}.")
+    return names if isinstance(names, tuple) else tuple(names)

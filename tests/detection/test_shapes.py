@@ -20,11 +20,9 @@ def test_shapes_and_colours(page: Image.Image) -> None:
     extractor = ShapeRegionExtractor()
     regions = extractor(page)[0]
     order = np.argsort(regions.boxes[:-1, 0])  # left to right
-    names = [
-        (extractor.object_names[regions.object_ids[i]], extractor.attribute_names[regions.attribute_ids[i]])
-        for i in order
-    ]
-    assert names == [("rectangle", "red"), ("circle", "blue"), ("triangle", "teal")]
+    assert [regions.describe(i) for i in order] == ["red rectangle", "blue circle", "teal triangle"]
+    assert regions.object_names is extractor.object_names
+    assert regions.attribute_names is extractor.attribute_names
     assert regions.object_ids[-1] == regions.attribute_ids[-1] == -1, "the whole image has no label"
 
 

@@ -39,6 +39,33 @@ def test_scores_are_pulled_back_to_probabilities() -> None:
     assert regions.attribute_ids.tolist() == [-1, 0]
 
 
+NAMES = {"object_ids": [1, -1], "object_names": ("bird", "car"), "attribute_ids": [0, 2]}
+
+
+def test_names_are_shared_not_copied() -> None:
+    names = tuple(f"class {i}" for i in range(1600))
+    regions = make(object_ids=[4, -1], object_names=names, attribute_names=["red", "blue"])
+    assert regions.object_names is names
+    assert regions.attribute_names == ("red", "blue")
+    assert make(object_ids=[4, 1599], object_names=names).describe(1) == "class 1599"
+
+
+def test_of_a_tuple_only_the_names_in_use_are_looked_at() -> None:
+    assert make(object_ids=[0, 1], object_names=("bird", "car", None)).describe(1) == "car"
+
+
+def test_a_region_is_described_by_what_is_known() -> None:
+    colours = ("red", "green", "blue")
+    named = make(**NAMES, attribute_names=colours, object_scores=[0.875, 0.5], attribute_scores=[0.25, 0.75])
+    assert [named.describe(i) for i in (0, 1, -1)] == ["red car 0.88", "blue 0.75", "blue 0.75"]
+    assert make(**NAMES).describe(0) == "attribute 0 car"
+    assert make(object_ids=[5, -1], object_scores=[1, 0]).describe(0) == "object 5 1.00"
+    assert make(object_ids=[5, -1], object_scores=[1, 0]).describe(1) == ""
+    assert make(object_names=("bird",)).describe(0) == ""
+    with pytest.raises(IndexError, match="Region 2 is not among the 2 regions"):
+        make().describe(2)
+
+
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
@@ -70,6 +97,16 @@ def test_scores_are_pulled_back_to_probabilities() -> None:
         ({"attribute_scores": [0.5, -3e-4]}, ValueError, r"attribute_scores must lie in .* row 1 is -0.0003"),
         ({"object_ids": [0, -7]}, ValueError, r"object_ids must be at least 0, or -1 for no label, but row 1 is -7: "),
         ({"attribute_ids": [-2, 0]}, ValueError, r"attribute_ids must be at least 0, .*row 0 is -2: "),
+        (
+            {"object_ids": [0, 2], "object_names": ("bird", "car")},
+            ValueError,
+            r"object_ids must lie below 2, the number of object_names, but row 1 is 2: take the names of",
+        ),
+        ({"attribute_ids": [0, 0], "attribute_names": ()}, ValueError, r"attribute_ids must lie below 0, .*row 0 is 0"),
+        ({"object_names": "car"}, TypeError, r"object_names must be a sequence of strings, .* got 'car'"),
+        ({"object_names": 3}, TypeError, r"object_names must be a sequence of strings, .* got 3"),
+        ({"attribute_names": ["red", 4]}, TypeError, r"attribute_names must be strings, but number 1 is 4"),
+        ({"object_ids": [1, 0], "object_names": ("bird", None)}, TypeError, r"object_names .* number 1 is None"),
     ],
 )
 def test_bad_regions_are_refused(changes: dict, error: type[Exception], message: str) -> None:
