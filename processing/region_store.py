@@ -1,16 +1,6 @@
 """A region store: the regions of many images in one `datasets` data set on disk, read row by row.
 
-| column | type | holds |
-|---|---|---|
-| `image_id` | string | the image's name, unique in the store |
-| `image_height`, `image_width` | int32 | pixels |
-| `features` | binary | R x D little-endian float16 |
-| `boxes` | binary | R x 4 little-endian float32, pixels |
-| `object_ids`, `attribute_ids` | binary or null | R little-endian int32 |
-| `object_scores`, `attribute_scores` | binary or null | R little-endian float32 |
-
-Binary columns, because a row of them becomes an array without a copy, some twenty times faster than `Array2D`.
-`datasets.load_from_disk` opens a store too.
+`region_rows` describes the columns, `region_shards` writes the files. `datasets.load_from_disk` opens a store too.
 """
 
 import json
@@ -24,31 +14,38 @@ import datasets
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from datasets.arrow_writer import ArrowWriter
 from tqdm.auto import tqdm
 
 from lxmert.processing.id_index import IdIndex
+from lxmert.processing.region_rows import LABEL_TYPES, FeaturesType, from_row
+from lxmert.processing.region_shards import (
+    DESCRIPTION_FILE,
+    NAMES,
+    STATE_FILE,
+    RegionShards,
+    publish,
+    store_content,
+)
 from lxmert.processing.regions import NO_LABEL, Regions
 
-FORMAT_VERSION = 1
-DESCRIPTION_FILE = "region_store.json"
-LABEL_TYPES = {"object_ids": "<i4", "object_scores": "<f4", "attribute_ids": "<i4", "attribute_scores": "<f4"}
-FEATURES = datasets.Features(
-    {"image_id": datasets.Value("string")}
-    | {name: datasets.Value("int32") for name in ("image_height", "image_width")}
-    | {name: datasets.Value("binary") for name in ("features", "boxes", *LABEL_TYPES)}
-)
+FORMAT_VERSIONS = (1, 2)  # since 2 features may be float32
 
 
 class RegionStore(Mapping[str, Regions]):
     """Read-only mapping from image ids to `Regions`, memory-mapped: opening it reads the ids only.
 
     Args:
-        path: folder of a store that `RegionStore.create` wrote.
+        path: folder of a store that `RegionStore.create` or `extract_images` wrote.
 
     Raises:
-        FileNotFoundError: no store there.
+        FileNotFoundError: no store there, or one whose extraction was not finished.
         ValueError: a store of a format that this version does not know.
+
+    Attributes:
+        description: JSON values that say where the regions come from.
+        features_dtype: type that features are stored in; `Regions` hold float32.
+        object_names: names of the detector's object classes by id, if they were stored; the regions have them, too.
+        attribute_names: likewise of its attributes.
     """
 
     def __init__(self, path: str | Path):
@@ -56,19 +53,33 @@ class RegionStore(Mapping[str, Regions]):
         description_file = self.path / DESCRIPTION_FILE
         if not description_file.is_file():
             raise FileNotFoundError(f"{self.path} is no region store: it has no {DESCRIPTION_FILE}.")
-        content = json.loads(description_file.read_text())
-        if content["format_version"] != FORMAT_VERSION:
+        content = json.loads(description_file.read_text(encoding="utf-8"))
+        if content["format_version"] not in FORMAT_VERSIONS:
             raise ValueError(
                 f"{self.path} has region store format {content['format_version']}, this version reads "
-                f"{FORMAT_VERSION}: extract the regions again."
+                f"{' and '.join(map(str, FORMAT_VERSIONS))}: extract the regions again."
+            )
+        if not (self.path / STATE_FILE).is_file():
+            raise FileNotFoundError(
+                f"{self.path} is no whole region store yet: its extraction was stopped, or still runs. Started again "
+                "with the same arguments it goes on."
             )
         self.description: dict[str, Any] = content["description"]
-        self.dataset: datasets.Dataset = datasets.load_from_disk(str(self.path))
+        self.features_dtype: FeaturesType = content.get("features_dtype", "float16")
+        names = {name: None if (given := content.get(name)) is None else tuple(given) for name in NAMES}
+        self.object_names, self.attribute_names = names["object_names"], names["attribute_names"]
+        self._names = names
+        with _without_progress_bar():
+            self.dataset: datasets.Dataset = datasets.load_from_disk(str(self.path), keep_in_memory=False)
         self._rows = IdIndex(self.dataset.data.column("image_id"))
 
     @classmethod
     def create(
-        cls, path: str | Path, regions: Iterable[Regions], description: dict[str, Any] | None = None
+        cls,
+        path: str | Path,
+        regions: Iterable[Regions],
+        description: dict[str, Any] | None = None,
+        features_dtype: FeaturesType = "float16",
     ) -> "RegionStore":
         """Write regions, each with its `image_id`, to a new folder and open it.
 
@@ -77,12 +88,13 @@ class RegionStore(Mapping[str, Regions]):
 
         Args:
             path: a folder that does not exist yet.
-            regions: one item per image.
+            regions: one item per image; where they have names of classes, all have the same.
             description: JSON values that say where the regions come from, kept as `RegionStore.description`.
+            features_dtype: "float16" takes half the space, "float32" loses nothing.
 
         Raises:
             FileExistsError: the folder is there already.
-            ValueError: a missing or repeated `image_id`, or features that float16 cannot hold.
+            ValueError: a missing or repeated `image_id`, differing names, or features that float16 cannot hold.
         """
         path = Path(path)
         if path.exists():
@@ -93,21 +105,18 @@ class RegionStore(Mapping[str, Regions]):
         work.mkdir()
         try:
             seen: set[str] = set()
-            with ArrowWriter(path=str(work / "rows.arrow"), features=FEATURES) as writer:
+            with RegionShards(work, features_dtype=features_dtype) as shards:
                 for item in regions:
-                    writer.write(_to_row(item, seen))
-                writer.finalize()
-            with _without_progress_bar():
-                datasets.Dataset.from_file(str(work / "rows.arrow")).save_to_disk(str(work / "store"))
-            content = {"format_version": FORMAT_VERSION, "description": description or {}}
-            (work / "store" / DESCRIPTION_FILE).write_text(json.dumps(content, indent=2) + "\n")
-            (work / "store").rename(path)
+                    _check_id(item.image_id, seen)
+                    shards.add(item)
+            publish(work, store_content(description, features_dtype, shards.names))
+            work.rename(path)
         finally:
             shutil.rmtree(work, ignore_errors=True)
         return cls(path)
 
     def __getitem__(self, image_id: str) -> Regions:
-        return _from_row(self.dataset[self._row(image_id)])
+        return from_row(self.dataset[self._row(image_id)], self.features_dtype, **self._names)
 
     def many(self, image_ids: Sequence[str]) -> list[Regions]:
         """The regions of several images in one read, in the order asked for.
@@ -118,7 +127,7 @@ class RegionStore(Mapping[str, Regions]):
         distinct = list(dict.fromkeys(image_ids))
         columns = self.dataset[[self._row(image_id) for image_id in distinct]]
         rows = (dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True))
-        regions = {image_id: _from_row(row) for image_id, row in zip(distinct, rows, strict=True)}
+        regions = {row["image_id"]: from_row(row, self.features_dtype, **self._names) for row in rows}
         return [regions[image_id] for image_id in image_ids]
 
     def check_labels(
@@ -186,7 +195,7 @@ def _first_outside(column: pa.BinaryArray, limit: int) -> tuple[int, int, int] |
 
 @contextmanager
 def _without_progress_bar() -> Iterator[None]:
-    """Copying the finished rows takes a moment; a second bar would only puzzle."""
+    """Opening takes a moment; a bar of its own would only puzzle."""
     shown = datasets.is_progress_bar_enabled()
     datasets.disable_progress_bars()
     try:
@@ -196,38 +205,8 @@ def _without_progress_bar() -> Iterator[None]:
             datasets.enable_progress_bars()
 
 
-def _to_row(regions: Regions, seen: set[str]) -> dict[str, Any]:
-    image_id = regions.image_id
+def _check_id(image_id: str | None, seen: set[str]) -> None:
     if image_id is None or image_id in seen:
         problem = "has no image_id" if image_id is None else f"repeats the image_id {image_id!r}"
         raise ValueError(f"Regions number {len(seen)} {problem}: every image of a store needs its own.")
     seen.add(image_id)
-    with np.errstate(over="ignore"):  # refused below, in words
-        features = regions.features.astype("<f2")
-    if not np.isfinite(features).all():
-        raise ValueError(
-            f"features of image {image_id!r} reach {np.abs(regions.features).max():g}, beyond float16: scale them down."
-        )
-    labels = {
-        name: None if (value := getattr(regions, name)) is None else value.astype(dtype).tobytes()
-        for name, dtype in LABEL_TYPES.items()
-    }
-    return {
-        "image_id": image_id,
-        "image_height": regions.image_size[0],
-        "image_width": regions.image_size[1],
-        "features": features.tobytes(),
-        "boxes": regions.boxes.astype("<f4").tobytes(),
-        **labels,
-    }
-
-
-def _from_row(row: dict[str, Any]) -> Regions:
-    boxes = np.frombuffer(row["boxes"], "<f4").reshape(-1, 4)
-    return Regions(
-        features=np.frombuffer(row["features"], "<f2").reshape(len(boxes), -1),
-        boxes=boxes,
-        image_size=(row["image_height"], row["image_width"]),
-        image_id=row["image_id"],
-        **{name: None if row[name] is None else np.frombuffer(row[name], dtype) for name, dtype in LABEL_TYPES.items()},
-    )

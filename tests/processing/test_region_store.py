@@ -39,13 +39,13 @@ def test_what_goes_in_comes_out(tmp_path: Path) -> None:
     assert [len(regions) for regions in store.many(["ccc", "bb", "ccc"])] == [1, 4, 1]
 
 
-@pytest.mark.parametrize("writer_batch", [1, 1000])
-def test_labels_beyond_the_limits_are_found(writer_batch: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("datasets.config.DEFAULT_MAX_BATCH_SIZE", writer_batch)  # rows of an Arrow chunk
+@pytest.mark.parametrize("batch_bytes", [1, 2**20])
+def test_labels_beyond_the_limits_are_found(batch_bytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lxmert.processing.region_shards.BATCH_BYTES", batch_bytes)
     stored = [make("a"), make("b", 4, labels=True), make("c"), make("d", 1, labels=True), make("e", 6, labels=True)]
     stored += [replace(make("f", 3), attribute_ids=[-1, 2, -1])]
     store = RegionStore.create(tmp_path / "store", stored)
-    assert len(store.dataset.data.column("object_ids").chunks) == (6 if writer_batch == 1 else 1)
+    assert len(store.dataset.data.column("object_ids").chunks) == (6 if batch_bytes == 1 else 1)
     store.check_labels()
     store.check_labels(object_labels=6, attribute_labels=3, progress=False)
     with pytest.raises(ValueError, match=r"store, image 'e': object_ids is 5 in region 5, .* below object_labels 5: "):
