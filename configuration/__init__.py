@@ -1,5 +1,6 @@
 """What can be chosen about a model: configurations that validate themselves on construction."""
 
+from lxmert.configuration.faster_rcnn import FasterRcnnConfig
 from lxmert.configuration.lxmert import LxmertConfig
 
-__all__ = ["LxmertConfig"]
+__all__ = ["FasterRcnnConfig", "LxmertConfig"]

@@ -1,0 +1,269 @@
+"""Faster R-CNN with attributes: the detector whose features LXMERT was trained on."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from transformers import PreTrainedModel
+from transformers.utils import ModelOutput
+
+from lxmert.configuration import FasterRcnnConfig
+from lxmert.detection.proposals import AnchorGenerator, ProposalGenerator, cell_anchors
+from lxmert.detection.resnet import STRIDE, Backbone, NormalisedConv2d, make_stage
+from lxmert.detection.roi_pool import roi_pool
+from lxmert.detection.selection import select_regions
+
+ImageSizes = torch.Tensor | Sequence[tuple[int, int]]
+
+
+@dataclass
+class FasterRcnnOutput(ModelOutput):
+    """The regions of B images, one tensor for each image; R differs from image to image, 1 <= R <= max_boxes.
+
+    Args:
+        boxes: (R, 4), pixels of the input or, with `scales_yx`, of the original image.
+        normalized_boxes: (R, 4), divided by the image's width and height, in [0, 1].
+        features: (R, hidden_sizes[3]).
+        object_ids: (R,), the best class, background left out.
+        object_scores: (R,), its probability.
+        attribute_ids: (R,), the best attribute, "none" left out.
+        attribute_scores: (R,), its probability.
+        proposal_indices: (R,), which proposals were kept.
+    """
+
+    boxes: tuple[torch.Tensor, ...] | None = None
+    normalized_boxes: tuple[torch.Tensor, ...] | None = None
+    features: tuple[torch.Tensor, ...] | None = None
+    object_ids: tuple[torch.Tensor, ...] | None = None
+    object_scores: tuple[torch.Tensor, ...] | None = None
+    attribute_ids: tuple[torch.Tensor, ...] | None = None
+    attribute_scores: tuple[torch.Tensor, ...] | None = None
+    proposal_indices: tuple[torch.Tensor, ...] | None = None
+
+
+class BoxPredictor(nn.Module):
+    """Classes, attributes and boxes from a region's features."""
+
+    def __init__(self, config: FasterRcnnConfig):
+        super().__init__()
+        width, classes = config.hidden_sizes[3], config.num_objects + 1
+        self.cls_score = nn.Linear(width, classes)
+        self.bbox_pred = nn.Linear(width, 4 * config.num_objects)
+        self.cls_embedding = nn.Embedding(classes, config.class_embedding_size)
+        self.fc_attr = nn.Linear(width + config.class_embedding_size, config.attribute_hidden_size)
+        self.attr_score = nn.Linear(config.attribute_hidden_size, config.num_attributes + 1)
+
+    def attribute_logits(self, features: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+        """(R, D) and classes (R,), background included, to (R, num_attributes + 1), "none" last."""
+        joined = torch.cat([features, self.cls_embedding(classes)], dim=-1)
+        return self.attr_score(F.relu(self.fc_attr(joined)))
+
+
+class RoiHeads(nn.Module):
+    """From pooled regions to features: res5 and its mean."""
+
+    def __init__(self, config: FasterRcnnConfig):
+        super().__init__()
+        self.res5 = make_stage(config, 5, config.res5_stride, config.res5_dilation)
+        self.box_predictor = BoxPredictor(config)
+
+    def forward(self, pooled: torch.Tensor) -> torch.Tensor:
+        """(R, C, size, size) to (R, D)."""
+        return self.res5(pooled).mean(dim=(2, 3))
+
+
+class FasterRcnnPreTrainedModel(PreTrainedModel):
+    """Loading, saving and initial weights."""
+
+    config_class = FasterRcnnConfig
+    base_model_prefix = ""
+    main_input_name = "pixel_values"
+    input_modalities = ("image",)
+    _no_split_modules = ["Bottleneck"]
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        if isinstance(module, NormalisedConv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        elif isinstance(module, nn.BatchNorm2d):
+            module.reset_parameters()
+        elif isinstance(module, (nn.Conv2d, nn.Linear, nn.Embedding)):
+            nn.init.normal_(module.weight, std=self.config.initializer_range)
+            if getattr(module, "bias", None) is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, AnchorGenerator):
+            anchors = cell_anchors(self.config.anchor_sizes, self.config.anchor_ratios)
+            module.cell_anchors.get_buffer("0").copy_(anchors)
+
+
+class FasterRcnnForRegionFeatures(FasterRcnnPreTrainedModel):
+    """Images to regions: ResNet C4, region proposals, RoI pooling, dilated res5, and predictors of object, attribute, box.
+
+    Names and shapes of the weights are those of the Hub's
+    [unc-nlp/frcnn-vg-finetuned](https://huggingface.co/unc-nlp/frcnn-vg-finetuned): `from_pretrained` reads its
+    config.yaml and pytorch_model.bin, the latter without running anything it may contain. `save_pretrained` writes
+    config.json and model.safetensors.
+
+    Batch normalisation always uses the checkpoint's statistics; there is no training of the detector here.
+
+    Example:
+        >>> config = FasterRcnnConfig(hidden_sizes=[8, 16, 32, 64], depths=[1, 1, 1, 1], num_objects=3, num_attributes=2)
+        >>> model = FasterRcnnForRegionFeatures(config).eval()
+        >>> with torch.inference_mode():
+        ...     found = model(torch.zeros(1, 3, 64, 96), image_sizes=[(64, 96)])
+        >>> found.features[0].shape[1]
+        64
+    """
+
+    def __init__(self, config: FasterRcnnConfig):
+        super().__init__(config)
+        self.backbone = Backbone(config)
+        self.proposal_generator = ProposalGenerator(config)
+        self.roi_heads = RoiHeads(config)
+        self.post_init()
+
+    def forward(
+        self,
+        pixel_values: torch.Tensor,
+        image_sizes: ImageSizes,
+        scales_yx: torch.Tensor | Sequence[tuple[float, float]] | None = None,
+    ) -> FasterRcnnOutput:
+        """Find the regions of B images.
+
+        Args:
+            pixel_values: (B, 3, H, W), BGR, 0..255 minus the mean; smaller images lie at the top left.
+            image_sizes: (B, 2), height and width in pixels of each image's own part.
+            scales_yx: (B, 2), original size / size here; boxes are then given in pixels of the original image.
+
+        Raises:
+            ValueError: other shapes, sizes beyond the tensor, or values that are not finite.
+        """
+        sizes = _checked_sizes(pixel_values, image_sizes)
+        scales = torch.ones(len(sizes), 2) if scales_yx is None else torch.as_tensor(scales_yx, dtype=torch.float32)
+        if scales.shape != (len(sizes), 2):
+            raise ValueError(
+                f"scales_yx must be ({len(sizes)}, 2), one pair for each image, got {tuple(scales.shape)}."
+            )
+        found: list[dict[str, torch.Tensor]] = [{} for _ in sizes]
+        for rows, own_sizes, feature_map in self._feature_maps(pixel_values, sizes):
+            proposals = [boxes for boxes, _ in self.proposal_generator(feature_map, own_sizes)]
+            features = self._pooled_features(feature_map, proposals)
+            for row, size, boxes, values in zip(rows, own_sizes, proposals, features, strict=True):
+                found[row] = self._regions(boxes, values, size, scales[row].to(boxes.device))
+        return FasterRcnnOutput(**{name: tuple(item[name] for item in found) for name in found[0]})
+
+    def region_features(
+        self, pixel_values: torch.Tensor, boxes: Sequence[torch.Tensor], image_sizes: ImageSizes | None = None
+    ) -> list[torch.Tensor]:
+        """The features of given boxes.
+
+        Args:
+            pixel_values: (B, 3, H, W), as `forward` takes them.
+            boxes: B tensors (R, 4), x1, y1, x2, y2 in pixels of the input.
+            image_sizes: (B, 2); all of H x W belongs to the images if left out.
+
+        Returns:
+            B tensors (R, hidden_sizes[3]).
+
+        Raises:
+            ValueError: as `forward`, or boxes of another shape or number.
+        """
+        if image_sizes is None:
+            image_sizes = [(pixel_values.shape[-2], pixel_values.shape[-1])] * len(pixel_values)
+        sizes = _checked_sizes(pixel_values, image_sizes)
+        if len(boxes) != len(sizes):
+            raise ValueError(f"boxes holds {len(boxes)} tensors for {len(sizes)} images: give one for each.")
+        for i, item in enumerate(boxes):
+            if item.ndim != 2 or item.shape[1] != 4:
+                raise ValueError(f"boxes must be tensors (R, 4), got {tuple(item.shape)} as number {i}.")
+        found: list[torch.Tensor] = [torch.empty(0)] * len(sizes)
+        for rows, _, feature_map in self._feature_maps(pixel_values, sizes):
+            for row, features in zip(
+                rows, self._pooled_features(feature_map, [boxes[row] for row in rows]), strict=True
+            ):
+                found[row] = features
+        return found
+
+    def classify(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """What the predictors say of regions.
+
+        Args:
+            features: (R, hidden_sizes[3]).
+
+        Returns:
+            Object logits (R, num_objects + 1), background last; attribute logits (R, num_attributes + 1), "none" last, given
+            the best class, background included; box regressions (R, 4 * num_objects), class by class.
+        """
+        predictor = self.roi_heads.box_predictor
+        object_logits = predictor.cls_score(features)
+        attribute_logits = predictor.attribute_logits(features, object_logits.argmax(dim=-1))
+        return object_logits, attribute_logits, predictor.bbox_pred(features)
+
+    def _feature_maps(
+        self, pixel_values: torch.Tensor, sizes: list[tuple[int, int]]
+    ) -> Iterator[tuple[list[int], list[tuple[int, int]], torch.Tensor]]:
+        """Rows of the batch that go through the backbone together, their sizes and feature map."""
+        groups: dict[tuple[int, int], list[int]] = {}
+        if self.config.batching == "padded":
+            groups[pixel_values.shape[-2], pixel_values.shape[-1]] = list(range(len(sizes)))
+        else:
+            for row, size in enumerate(sizes):
+                groups.setdefault(size, []).append(row)
+        for (height, width), rows in groups.items():
+            part = pixel_values[rows, :, :height, :width].to(self.dtype, memory_format=torch.channels_last)
+            yield rows, [sizes[row] for row in rows], self.backbone(part)
+
+    def _pooled_features(self, feature_map: torch.Tensor, boxes: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
+        """For each image of a feature map the features (R, D) of its boxes."""
+        joined = torch.cat([item.to(feature_map.device, torch.float32) for item in boxes])
+        counts = [len(item) for item in boxes]
+        images = torch.repeat_interleave(
+            torch.arange(len(boxes), device=joined.device), torch.tensor(counts, device=joined.device)
+        )
+        pooled = roi_pool(feature_map, joined, images, self.config.roi_pool_size, 1 / STRIDE)
+        return self.roi_heads(pooled).split(counts)
+
+    def _regions(
+        self, proposals: torch.Tensor, features: torch.Tensor, size: tuple[int, int], scale_yx: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
+        """The fields of the output for one image."""
+        predictor = self.roi_heads.box_predictor
+        logits = predictor.cls_score(features)
+        chosen, boxes = select_regions(self.config, proposals, logits, predictor.bbox_pred(features), size)
+        features, logits = features[chosen], logits[chosen]
+        attribute_logits = predictor.attribute_logits(features, logits.argmax(dim=-1))[:, :-1]
+        object_scores, object_ids = logits.float().softmax(dim=-1)[:, :-1].max(dim=-1)
+        attribute_scores, attribute_ids = attribute_logits.float().softmax(dim=-1).max(dim=-1)
+        height, width = size
+        return {
+            "boxes": boxes * scale_yx[[1, 0, 1, 0]],
+            "normalized_boxes": boxes / boxes.new_tensor([width, height, width, height]),
+            "features": features,
+            "object_ids": object_ids,
+            "object_scores": object_scores,
+            "attribute_ids": attribute_ids,
+            "attribute_scores": attribute_scores,
+            "proposal_indices": chosen,
+        }
+
+
+def _checked_sizes(pixel_values: torch.Tensor, image_sizes: ImageSizes) -> list[tuple[int, int]]:
+    if pixel_values.ndim != 4 or pixel_values.shape[1] != 3 or not len(pixel_values):
+        raise ValueError(f"pixel_values must be (B, 3, H, W) with B >= 1, got {tuple(pixel_values.shape)}.")
+    if pixel_values.device.type == "cpu" and not torch.isfinite(pixel_values).all():
+        raise ValueError("pixel_values holds NaN or infinite values: check the picture or how it was prepared.")
+    rows = image_sizes.tolist() if isinstance(image_sizes, torch.Tensor) else image_sizes
+    sizes = [(int(height), int(width)) for height, width in rows]
+    if len(sizes) != len(pixel_values):
+        raise ValueError(
+            f"image_sizes has {len(sizes)} rows for {len(pixel_values)} images: give (height, width) of each."
+        )
+    for height, width in sizes:
+        if not (1 <= height <= pixel_values.shape[2] and 1 <= width <= pixel_values.shape[3]):
+            raise ValueError(
+                f"image_sizes has {height} x {width} (height x width), but pixel_values are "
+                f"{pixel_values.shape[2]} x {pixel_values.shape[3]}."
+            )
+    return sizes
