@@ -2,11 +2,13 @@
 
 from lxmert.processing.answers import answer_ids, build_answer_table, clean_answer, read_answer_list
 from lxmert.processing.bottom_up import BottomUpFile, read_label_names, to_region_store
+from lxmert.processing.bottom_up_writer import write_bottom_up_file
 from lxmert.processing.joined_regions import JoinedRegions
 from lxmert.processing.processor import LxmertProcessor
 from lxmert.processing.record_report import RecordReport
 from lxmert.processing.records import check_records, read_records
 from lxmert.processing.region_extractor import RegionExtractor
+from lxmert.processing.region_files import RegionFiles, write_region_files
 from lxmert.processing.region_store import RegionStore
 from lxmert.processing.regions import Regions, RegionSource
 from lxmert.processing.wordpiece import train_wordpiece_tokenizer
@@ -17,6 +19,7 @@ __all__ = [
     "LxmertProcessor",
     "RecordReport",
     "RegionExtractor",
+    "RegionFiles",
     "RegionSource",
     "RegionStore",
     "Regions",
@@ -29,4 +32,6 @@ __all__ = [
     "read_records",
     "to_region_store",
     "train_wordpiece_tokenizer",
+    "write_bottom_up_file",
+    "write_region_files",
 ]

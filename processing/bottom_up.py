@@ -21,6 +21,7 @@ from tqdm.auto import tqdm
 from lxmert.processing.id_index import IdIndex
 from lxmert.processing.record_report import HOW_TO_SKIP, BadRows, check_bad_rows
 from lxmert.processing.record_tables import BATCH_ROWS, write_whole
+from lxmert.processing.region_rows import FeaturesType
 from lxmert.processing.region_store import RegionStore
 from lxmert.processing.regions import Regions
 
@@ -139,6 +140,7 @@ def to_region_store(
     path: str | Path,
     description: dict[str, Any] | None = None,
     progress: bool = True,
+    features_dtype: FeaturesType = "float16",
 ) -> RegionStore:
     """Write a mapping of regions, such as a `BottomUpFile`, to a region store: half the size of base64, or less.
 
@@ -147,13 +149,14 @@ def to_region_store(
         path: folder of the store, which does not exist yet.
         description: JSON values that say where the regions come from.
         progress: show a bar with time left.
+        features_dtype: "float16" rounds features; "float32" keeps those of the original's files as they are.
 
     Raises:
         FileExistsError: the folder is there already.
         ValueError: features that float16 cannot hold.
     """
     bar = tqdm(regions, total=len(regions), desc="Storing regions", unit=" images", disable=not progress)
-    return RegionStore.create(path, (regions[image_id] for image_id in bar), description)
+    return RegionStore.create(path, (regions[image_id] for image_id in bar), description, features_dtype)
 
 
 def read_label_names(path: str | Path) -> list[str]:
