@@ -188,7 +188,7 @@ def _to_regions(line: bytes) -> Regions:
     features = _to_array(row, "features", "<f4")
     if not len(features) or len(features) % count:
         raise _RowError("features", f"has {len(features)} numbers, no multiple of num_boxes {count}", "wrong length")
-    labels = {keyword: _to_array(row, name, dtype, count) for name, (keyword, dtype) in LABELS.items()}
+    labels: dict[str, Any] = {keyword: _to_array(row, name, dtype, count) for name, (keyword, dtype) in LABELS.items()}
     try:
         return Regions(
             features.reshape(count, -1), boxes.reshape(count, 4), (height, width), image_id=image_id, **labels

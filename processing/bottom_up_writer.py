@@ -66,4 +66,4 @@ def _label_field(image_id: str, regions: Regions, name: str, dtype: str, fill: b
 
 
 def _encoded(values: np.ndarray, dtype: str) -> bytes:
-    return binascii.b2a_base64(np.ascontiguousarray(values, dtype), newline=False)
+    return binascii.b2a_base64(values.astype(dtype).tobytes(), newline=False)

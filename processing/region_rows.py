@@ -65,7 +65,8 @@ def to_row(regions: Regions, features_dtype: str) -> dict[str, Any]:
 def from_row(row: dict[str, Any], features_dtype: str, **names: tuple[str, ...] | None) -> Regions:
     """The regions of one image; `names` are those of the detector's classes."""
     boxes = np.frombuffer(row["boxes"], "<f4").reshape(-1, 4)
-    labels = {
+    values: dict[str, Any] = dict(names)
+    values |= {
         name: None if row[name] is None else np.frombuffer(row[name], dtype) for name, dtype in LABEL_TYPES.items()
     }
     return Regions(
@@ -73,8 +74,7 @@ def from_row(row: dict[str, Any], features_dtype: str, **names: tuple[str, ...] 
         boxes=boxes,
         image_size=(row["image_height"], row["image_width"]),
         image_id=row["image_id"],
-        **labels,
-        **names,
+        **values,
     )
 
 
