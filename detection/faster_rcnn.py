@@ -1,6 +1,6 @@
 """Faster R-CNN with attributes: the detector whose features LXMERT was trained on."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,11 +11,14 @@ from transformers.utils import ModelOutput
 
 from lxmert.configuration import FasterRcnnConfig
 from lxmert.detection.proposals import AnchorGenerator, ProposalGenerator, cell_anchors
-from lxmert.detection.resnet import STRIDE, Backbone, NormalisedConv2d, make_stage
-from lxmert.detection.roi_pool import roi_pool
+from lxmert.detection.resnet import STRIDE, Backbone, NormalisedConv2d, folded, make_stage
+from lxmert.detection.roi_pool import pooled_parts
 from lxmert.detection.selection import select_regions
 
 ImageSizes = torch.Tensor | Sequence[tuple[int, int]]
+# Regions that go through res5 at once: on a CPU few enough for a layer's activations to stay in cache.
+PART_ON_CPU = 32
+PART = 600
 
 
 @dataclass
@@ -69,9 +72,10 @@ class RoiHeads(nn.Module):
         self.res5 = make_stage(config, 5, config.res5_stride, config.res5_dilation)
         self.box_predictor = BoxPredictor(config)
 
-    def forward(self, pooled: torch.Tensor) -> torch.Tensor:
-        """(R, C, size, size) to (R, D)."""
-        return self.res5(pooled).mean(dim=(2, 3))
+    def forward(self, pooled: Iterable[torch.Tensor]) -> torch.Tensor:
+        """R pooled regions in parts (r, C, size, size) to (R, D)."""
+        with folded(self.res5, self.box_predictor.cls_score.weight.dtype):
+            return torch.cat([F.adaptive_avg_pool2d(self.res5(part), 1).flatten(1) for part in pooled])
 
 
 class FasterRcnnPreTrainedModel(PreTrainedModel):
@@ -91,15 +95,15 @@ class FasterRcnnPreTrainedModel(PreTrainedModel):
             module.reset_parameters()
         elif isinstance(module, (nn.Conv2d, nn.Linear, nn.Embedding)):
             nn.init.normal_(module.weight, std=self.config.initializer_range)
-            if getattr(module, "bias", None) is not None:
-                nn.init.zeros_(module.bias)
+            if isinstance(bias := getattr(module, "bias", None), torch.Tensor):
+                nn.init.zeros_(bias)
         elif isinstance(module, AnchorGenerator):
             anchors = cell_anchors(self.config.anchor_sizes, self.config.anchor_ratios)
             module.cell_anchors.get_buffer("0").copy_(anchors)
 
 
 class FasterRcnnForRegionFeatures(FasterRcnnPreTrainedModel):
-    """Images to regions: ResNet C4, region proposals, RoI pooling, dilated res5, and predictors of object, attribute, box.
+    """Images to regions: ResNet C4, region proposals, RoI pooling, dilated res5, predictors of object, attribute, box.
 
     Names and shapes of the weights are those of the Hub's
     [unc-nlp/frcnn-vg-finetuned](https://huggingface.co/unc-nlp/frcnn-vg-finetuned): `from_pretrained` reads its
@@ -109,7 +113,7 @@ class FasterRcnnForRegionFeatures(FasterRcnnPreTrainedModel):
     Batch normalisation always uses the checkpoint's statistics; there is no training of the detector here.
 
     Example:
-        >>> config = FasterRcnnConfig(hidden_sizes=[8, 16, 32, 64], depths=[1, 1, 1, 1], num_objects=3, num_attributes=2)
+        >>> config = FasterRcnnConfig(hidden_sizes=[8, 16, 32, 64], depths=[1, 1, 1, 1], num_objects=3)
         >>> model = FasterRcnnForRegionFeatures(config).eval()
         >>> with torch.inference_mode():
         ...     found = model(torch.zeros(1, 3, 64, 96), image_sizes=[(64, 96)])
@@ -193,8 +197,8 @@ class FasterRcnnForRegionFeatures(FasterRcnnPreTrainedModel):
             features: (R, hidden_sizes[3]).
 
         Returns:
-            Object logits (R, num_objects + 1), background last; attribute logits (R, num_attributes + 1), "none" last, given
-            the best class, background included; box regressions (R, 4 * num_objects), class by class.
+            Object logits (R, num_objects + 1), background last; attribute logits (R, num_attributes + 1), "none" last,
+            given the best class, background included; box regressions (R, 4 * num_objects), class by class.
         """
         predictor = self.roi_heads.box_predictor
         object_logits = predictor.cls_score(features)
@@ -222,7 +226,8 @@ class FasterRcnnForRegionFeatures(FasterRcnnPreTrainedModel):
         images = torch.repeat_interleave(
             torch.arange(len(boxes), device=joined.device), torch.tensor(counts, device=joined.device)
         )
-        pooled = roi_pool(feature_map, joined, images, self.config.roi_pool_size, 1 / STRIDE)
+        size = PART_ON_CPU if feature_map.device.type == "cpu" else PART
+        pooled = pooled_parts(feature_map, joined, images, self.config.roi_pool_size, 1 / STRIDE, size)
         return self.roi_heads(pooled).split(counts)
 
     def _regions(

@@ -19,7 +19,6 @@ from lxmert.processing.region_extractor import ImageInput, RegionExtractor
 from lxmert.processing.regions import Regions
 
 Names = str | os.PathLike | Sequence[str]
-CHOICES = ("selection", "min_boxes", "max_boxes")
 
 
 class FasterRcnnRegionExtractor(RegionExtractor):
@@ -62,31 +61,35 @@ class FasterRcnnRegionExtractor(RegionExtractor):
             raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
         # Only what was given by name alone can be found again by name.
         self.model_name = None
-        if isinstance(model, (str, os.PathLike)):
-            name = os.fspath(model)
-            self.model_name = name if image_processor is None else None
-            image_processor = image_processor or FasterRcnnImageProcessor.from_pretrained(name)
-            model = FasterRcnnForRegionFeatures.from_pretrained(name)
-        elif image_processor is None:
+        if isinstance(model, FasterRcnnForRegionFeatures):
+            self.model = model
+        else:
+            self.model_name = os.fspath(model) if image_processor is None else None
+            image_processor = image_processor or FasterRcnnImageProcessor.from_pretrained(model)
+            self.model = FasterRcnnForRegionFeatures.from_pretrained(model)
+        if image_processor is None:
             raise ValueError("model needs its image_processor: pass it too, or give the model by name.")
-        assert image_processor is not None
-        self.choices = {"selection": selection, "min_boxes": min_boxes, "max_boxes": max_boxes}
+        self.choices: dict[str, Any] = {"selection": selection, "min_boxes": min_boxes, "max_boxes": max_boxes}
         self.names = {"object_names": object_names, "attribute_names": attribute_names}
         self.dtype = dtype
         self.batch_size = batch_size
         self.image_processor = image_processor
-        self.model = model.to(getattr(torch, dtype)).eval()
+        self.model.to(dtype=getattr(torch, dtype)).eval()
         self._configure(self.model.config)
 
     def _configure(self, config: FasterRcnnConfig) -> None:
         names = {name: None if value is None else _read_names(value) for name, value in self.names.items()}
         config.set_names(**names)
-        for name, value in self.choices.items():
-            if value is not None:
-                setattr(config, name, value)
+        choices = {name: value for name, value in self.choices.items() if value is not None}
+        if "min_boxes" not in choices:  # one limit given moves the other only where it must
+            choices["min_boxes"] = min(config.min_boxes, choices.get("max_boxes", config.max_boxes))
+        if "max_boxes" not in choices:
+            choices["max_boxes"] = max(config.max_boxes, choices["min_boxes"])
+        for name, value in choices.items():
+            setattr(config, name, value)
         config.validate_architecture()
-        self.object_names = config.object_names
-        self.attribute_names = config.attribute_names
+        self.object_names = None if config.object_names is None else tuple(config.object_names)
+        self.attribute_names = None if config.attribute_names is None else tuple(config.attribute_names)
 
     @property
     def feature_dim(self) -> int:

@@ -1,5 +1,8 @@
 """ResNet with frozen batch normalisation (He et al. 2016), in the layout of Caffe's weights."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -12,9 +15,12 @@ STRIDE = 16  # pixels of the input in a cell of res4
 class NormalisedConv2d(nn.Conv2d):
     """A convolution and the batch normalisation behind it, as one convolution.
 
-    The normalisation is frozen: it always uses the statistics of the checkpoint, so it is folded into weight and bias
-    on each call, in single precision. That is a thousandth of the work, and nothing has to be kept in step.
+    The normalisation is frozen: it always uses the statistics of the checkpoint, so it is folded into weight and bias,
+    in single precision. That is done on each call, so that nothing has to be kept in step with the weights; who calls
+    it often for one input holds the result with `folded`.
     """
+
+    held: tuple[torch.Tensor, torch.Tensor] | None = None
 
     def __init__(
         self,
@@ -30,13 +36,31 @@ class NormalisedConv2d(nn.Conv2d):
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002 - torch's name
         """(B, in_channels, H, W) to (B, out_channels, H', W')."""
+        weight, bias = self.held or self.fold(input.dtype)
+        return F.conv2d(input, weight, bias, self.stride, self.padding, self.dilation)
+
+    def fold(self, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
+        """Weight and bias of the one convolution."""
         norm = self.norm
         assert norm.running_mean is not None
         assert norm.running_var is not None
         scale = norm.weight.float() * torch.rsqrt(norm.running_var.float() + norm.eps)
-        weight = (self.weight.float() * scale[:, None, None, None]).to(input.dtype)
-        bias = (norm.bias.float() - norm.running_mean.float() * scale).to(input.dtype)
-        return F.conv2d(input, weight, bias, self.stride, self.padding, self.dilation)
+        weight = self.weight.float() * scale[:, None, None, None]
+        bias = norm.bias.float() - norm.running_mean.float() * scale
+        return weight.to(dtype, memory_format=torch.channels_last), bias.to(dtype)
+
+
+@contextmanager
+def folded(module: nn.Module, dtype: torch.dtype) -> Iterator[None]:
+    """Inside, the convolutions of a module keep what they fold: it is called for many parts of one input."""
+    convolutions = [part for part in module.modules() if isinstance(part, NormalisedConv2d)]
+    try:
+        for part in convolutions:
+            part.held = part.fold(dtype)
+        yield
+    finally:
+        for part in convolutions:
+            part.held = None
 
 
 class Stem(nn.Module):

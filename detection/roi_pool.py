@@ -1,5 +1,7 @@
 """RoI max pooling without compiled operators (Girshick 2015, section 2.1)."""
 
+from collections.abc import Iterator
+
 import torch
 
 
@@ -8,11 +10,8 @@ def roi_pool(
 ) -> torch.Tensor:
     """The maximum of a feature map in each cell of a grid over each box.
 
-    Exact, with the rules of the Caffe code and of torchvision: corners are rounded to cells of the map (halves away from
-    zero), a box covers its last cell, cells of the grid may share cells of the map, and an empty one gives 0.
-
-    A rectangle's maximum is that of four overlapping windows whose sides are powers of two; the maxima of all windows of
-    the few sizes that occur are made once, by doubling.
+    Exact, with the rules of the Caffe code and of torchvision: corners are rounded to cells of the map (halves away
+    from zero), a box covers its last cell, cells of the grid may share cells of the map, and an empty one gives 0.
 
     Args:
         feature_map: (B, C, H, W).
@@ -24,29 +23,44 @@ def roi_pool(
     Returns:
         (R, C, size, size), channels last in memory.
     """
+    parts = list(pooled_parts(feature_map, boxes, batch_indices, size, scale, max(len(boxes), 1)))
+    return torch.cat(parts) if parts else feature_map.new_zeros(0, feature_map.shape[1], size, size)
+
+
+def pooled_parts(
+    feature_map: torch.Tensor,
+    boxes: torch.Tensor,
+    batch_indices: torch.Tensor,
+    size: int,
+    scale: float,
+    part: int,
+) -> Iterator[torch.Tensor]:
+    """`roi_pool` for `part` boxes at a time.
+
+    A rectangle's maximum is that of four overlapping windows whose sides are powers of two. The maxima of all windows
+    of the few sizes that occur are made once, by doubling; each cell of a grid then takes four rows of that table.
+    """
     batch, channels, height, width = feature_map.shape
     x_start, x_stop = _bins(boxes[:, 0], boxes[:, 2], size, scale, width)  # (R, size) each
     y_start, y_stop = _bins(boxes[:, 1], boxes[:, 3], size, scale, height)
     x_level, y_level = _level(x_start, x_stop), _level(y_start, y_stop)
-    levels = [int(level.max()) + 1 if level.numel() else 1 for level in (y_level, x_level)]
-    windows = _window_maxima(feature_map.permute(0, 2, 3, 1), levels[0], levels[1])  # (levels, B, H, W, C)
+    y_levels, x_levels = (int(level.max()) + 1 if level.numel() else 1 for level in (y_level, x_level))
+    windows = _window_maxima(feature_map.permute(0, 2, 3, 1), y_levels, x_levels)  # (levels, B, H, W, C)
     table = windows.flatten(0, 3)  # one row of channels for each window
 
-    # Of each row and column of the grid the first and the last window, as parts of a row number in the table.
-    y_base = (y_level * levels[1] * batch + batch_indices[:, None]) * height
-    y_first, y_last = y_base + y_start, y_base + y_stop - 2**y_level
-    x_base = x_level * batch * height
-    x_first, x_last = x_base * width + x_start, x_base * width + x_stop - 2**x_level
-    pooled = None
-    for y in (y_first, y_last):
-        for x in (x_first, x_last):
-            rows = (y * width)[:, :, None] + x[:, None, :]  # (R, size, size)
-            window = table.index_select(0, rows.clamp(0, len(table) - 1).flatten())
-            pooled = window if pooled is None else torch.maximum(pooled, window)
+    # Of each row and column of the grid the first and the last window, as summands of a row number in the table.
+    y_base = (y_level * x_levels * batch + batch_indices[:, None]) * height
+    y_rows = [(y_base + y) * width for y in (y_start, y_stop - 2**y_level)]  # (R, size) each
+    x_rows = [x_level * (batch * height * width) + x for x in (x_start, x_stop - 2**x_level)]
     empty = (y_stop <= y_start)[:, :, None] | (x_stop <= x_start)[:, None, :]  # (R, size, size)
-    assert pooled is not None
-    pooled = pooled.masked_fill(empty.flatten()[:, None], 0)
-    return pooled.view(len(boxes), size, size, channels).permute(0, 3, 1, 2)
+    for first in range(0, len(boxes), part):
+        own = slice(first, first + part)
+        corners = [(y[own, :, None] + x[own, None, :]).masked_fill(empty[own], 0) for y in y_rows for x in x_rows]
+        pooled = table.index_select(0, corners[0].flatten())  # (r * size * size, C)
+        for corner in corners[1:]:
+            pooled = torch.maximum(pooled, table.index_select(0, corner.flatten()))
+        pooled = pooled.masked_fill(empty[own].flatten()[:, None], 0)
+        yield pooled.view(-1, size, size, channels).permute(0, 3, 1, 2)
 
 
 def _bins(
