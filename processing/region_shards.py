@@ -27,7 +27,7 @@ class RegionShards:
     """Writes regions to files in a store's folder, one after the other; a file appears when it is whole and on disk.
 
     A kill loses the rows of the open file only. Processes write side by side, each its own files; those of earlier
-    runs stay. A context manager: leaving it normally closes the open file, leaving it by an error throws it away.
+    runs stay. A context manager: leaving it finishes the open file, too, unless it could not be written.
 
     Args:
         folder: of the store; it must exist.
@@ -102,10 +102,9 @@ class RegionShards:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if kind is None:
+        if not isinstance(error, OSError):
             self.close()
-        elif self._writer is not None:
-            self._sink.close()
+        elif self._writer is not None:  # the disk is full, perhaps
             self._work.unlink(missing_ok=True)
 
     def _check_names(self, regions: Regions) -> None:
@@ -177,9 +176,11 @@ def publish(folder: Path, content: dict[str, Any]) -> None:
     if not shard_files(folder):
         with RegionShards(folder) as shards:
             shards._open()
-    write_json(folder / DESCRIPTION_FILE, content)
-    write_json(folder / INFO_FILE, asdict(datasets.DatasetInfo(features=COLUMNS)))
     state: dict[str, Any] = dict.fromkeys(("_format_columns", "_format_type", "_split"))
     state |= {"_format_kwargs": {}, "_output_all_columns": False, "_fingerprint": uuid.uuid4().hex[:16]}
     files = [{"filename": file.name} for file in shard_files(folder)]
+    if (folder / STATE_FILE).is_file() and json.loads((folder / STATE_FILE).read_text())["_data_files"] == files:
+        return
+    write_json(folder / DESCRIPTION_FILE, content)
+    write_json(folder / INFO_FILE, asdict(datasets.DatasetInfo(features=COLUMNS)))
     write_json(folder / STATE_FILE, {"_data_files": files, **state})

@@ -1,0 +1,201 @@
+"""From a source of pictures to regions: opened by worker processes, batched by similar size, bad ones told apart."""
+
+import errno
+import math
+import multiprocessing
+import pickle
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch.utils.data import DataLoader, Dataset
+
+from lxmert.detection.image_sources import ImageSource
+from lxmert.processing.region_extractor import RegionExtractor
+from lxmert.processing.regions import Regions
+
+# What a picture may be to blame for; anything else is a mistake in the code and stops the run.
+BAD_IMAGE = (OSError, ValueError, SyntaxError, EOFError, MemoryError, Image.DecompressionBombError)
+# What no picture is to blame for.
+MACHINE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC)
+BATCHES_WAITING = 4  # pictures from which a batch is chosen, in batches
+
+
+@dataclass(frozen=True, eq=False)
+class FoundRegions:
+    """The regions of one picture.
+
+    Args:
+        number: of the picture in its source.
+        regions: with its `image_id`.
+    """
+
+    number: int
+    regions: Regions
+
+
+@dataclass(frozen=True)
+class BadImage:
+    """A picture that gives no regions.
+
+    Args:
+        number: of the picture in its source.
+        reason: in a few words, to count by.
+        error: what went wrong.
+    """
+
+    number: int
+    reason: str
+    error: Exception
+
+
+@dataclass(frozen=True, eq=False)
+class _Opened:
+    number: int
+    prepared: Any
+
+
+class _Opening(Dataset):
+    """Opens pictures; runs in worker processes."""
+
+    def __init__(self, source: ImageSource, numbers: np.ndarray, extractor: RegionExtractor):
+        self.source, self.numbers, self.extractor = source, numbers, extractor
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, index: int) -> _Opened | BadImage:
+        number = int(self.numbers[index])
+        try:
+            return _Opened(number, self.extractor.prepare(self.source[number]))
+        except BAD_IMAGE as error:
+            if getattr(_root_of(error), "errno", None) in MACHINE:
+                raise
+            return BadImage(number, reason_of(error), _plain(error))
+        except Exception as error:
+            error.add_note(f"This happened to image {self.source.ids[number].as_py()!r}, {self.source.where(number)}.")
+            raise
+
+
+def find_regions(
+    source: ImageSource,
+    numbers: np.ndarray,
+    extractor: RegionExtractor,
+    workers: int = 0,
+    batch_size: int | None = None,
+    device: str | torch.device | None = None,
+) -> Iterator[FoundRegions | BadImage]:
+    """The regions of some pictures of a source, in the order in which they are found, which depends on nothing else.
+
+    Memory holds a few batches of opened pictures, however many there are.
+
+    Args:
+        source: of the pictures.
+        numbers: (N,), which of them.
+        extractor: finds the regions.
+        workers: processes that open pictures; 0 opens them in this one.
+        batch_size: pictures that go through a network together; the extractor's own if left out.
+        device: where the extractor's network runs; left out, it stays where it is.
+
+    Raises:
+        ValueError: a batch size below 1, or workers below 0.
+        TypeError, RuntimeError, ...: whatever is no picture's fault.
+    """
+    size = extractor.batch_size if batch_size is None else batch_size
+    if size < 1 or workers < 0:
+        raise ValueError(f"batch_size must be at least 1 and workers at least 0, got {size} and {workers}.")
+    loader: DataLoader = DataLoader(
+        _Opening(source, numbers, extractor),
+        batch_size=None,
+        collate_fn=_unchanged,
+        num_workers=workers,
+        # A forked worker shares the network; started otherwise, it gets its tensors by shared memory.
+        multiprocessing_context=multiprocessing.get_context("fork") if workers and sys.platform == "linux" else None,
+        generator=torch.Generator(),  # leaves torch's own random state alone
+    )
+    opened = iter(loader)
+    if device is not None:
+        extractor.to(device)  # after the workers started, which must not share an accelerator
+    waiting: list[_Opened] = []
+    for item in opened:
+        if isinstance(item, BadImage):
+            yield item
+            continue
+        waiting.append(item)
+        if len(waiting) == size * BATCHES_WAITING:
+            yield from _extract(_take_similar(waiting, size, extractor), source, extractor)
+    while waiting:
+        yield from _extract(_take_similar(waiting, size, extractor), source, extractor)
+
+
+def reason_of(error: BaseException) -> str:
+    """Why a picture gives no regions, in a few words."""
+    cause = _root_of(error)
+    for kind, reason in (
+        (FileNotFoundError, "no such file"),
+        (PermissionError, "no permission"),
+        (UnidentifiedImageError, "no picture"),
+        (Image.DecompressionBombError, "too many pixels"),
+        (MemoryError, "not enough memory"),
+        ((OSError, SyntaxError, EOFError), "damaged file"),
+    ):
+        if isinstance(cause, kind):
+            return reason
+    return re.sub(r"\d[\d.,]*", "N", str(cause) or type(cause).__name__)[:60]
+
+
+def _take_similar(waiting: list[_Opened], count: int, extractor: RegionExtractor) -> list[_Opened]:
+    """Remove the picture that waited longest and those nearest to it in size."""
+    heights, widths = np.log(np.maximum(1, [extractor.prepared_size(item.prepared) for item in waiting])).T
+    distances = np.abs(heights - heights[0]) + np.abs(widths - widths[0])
+    distances[0] = -math.inf
+    chosen = set(np.argsort(distances, kind="stable")[:count].tolist())
+    batch = [item for place, item in enumerate(waiting) if place in chosen]
+    waiting[:] = [item for place, item in enumerate(waiting) if place not in chosen]
+    return batch
+
+
+def _extract(
+    batch: Sequence[_Opened], source: ImageSource, extractor: RegionExtractor
+) -> Iterator[FoundRegions | BadImage]:
+    """One batch; where it fails, its pictures one by one, so that only those to blame are lost."""
+    try:
+        found = extractor.extract([item.prepared for item in batch])
+    except (ValueError, torch.OutOfMemoryError) as error:
+        if len(batch) > 1:
+            for item in batch:
+                yield from _extract([item], source, extractor)
+        elif isinstance(error, ValueError):
+            yield BadImage(batch[0].number, reason_of(error), _plain(error))
+        else:
+            raise
+        return
+    except Exception as error:
+        names = ", ".join(source.where(item.number) for item in batch)
+        error.add_note(f"This happened to {names}.")
+        raise
+    for item, regions in zip(batch, found, strict=True):
+        yield FoundRegions(item.number, replace(regions, image_id=source.ids[item.number].as_py()))
+
+
+def _root_of(error: BaseException) -> BaseException:
+    while (deeper := error.__cause__ or error.__context__) is not None:
+        error = deeper
+    return error
+
+
+def _plain(error: Exception) -> Exception:
+    """A copy without what keeps the picture in memory, and that a worker can send."""
+    try:
+        return pickle.loads(pickle.dumps(error))
+    except Exception:  # one whose construction takes other arguments
+        return ValueError(str(error))
+
+
+def _unchanged(item: Any) -> Any:
+    return item

@@ -1,0 +1,147 @@
+"""The folder that an extraction writes: whether a run may go on there, what is done, and how it becomes a store."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lxmert.detection.extraction_progress import MARKS, clear_marks
+from lxmert.detection.extraction_report import (
+    JOURNALS,
+    SKIPPED_FILE,
+    SkippedImage,
+    read_skipped,
+    skipped_files,
+    write_skipped,
+)
+from lxmert.detection.image_sources import ImageSource, first_repeated
+from lxmert.processing.region_extractor import RegionExtractor
+from lxmert.processing.region_rows import FeaturesType, check_features_type
+from lxmert.processing.region_shards import DESCRIPTION_FILE, NAMES, publish, store_content, stored_ids, write_json
+
+SOURCES_FILE = "images_from.json"
+
+
+class ExtractionFolder:
+    """A region store in the making.
+
+    | file | holds |
+    |---|---|
+    | region_store.json | the extractor's settings, as in a finished store |
+    | images_from.json | names of the sources |
+    | process-00000-shard-00000.arrow | rows of finished files |
+    | process-00000-skipped.jsonl | pictures that a process skipped, a line each |
+    | .process-00000.json | how far a running process is; locked while it runs |
+    | .process-00000-shard-00001.arrow.partial | the file that is being written |
+
+    Args:
+        path: of the folder.
+        extractor: finds the regions.
+        features_dtype: type that features are stored in.
+
+    Raises:
+        ValueError: an extractor whose settings cannot be written, or an unknown type.
+    """
+
+    def __init__(self, path: Path, extractor: RegionExtractor, features_dtype: FeaturesType):
+        check_features_type(features_dtype)
+        self.path = path
+        names = {name: getattr(extractor, name) for name in NAMES}
+        self.content = store_content({"region_extractor": extractor.to_dict()}, features_dtype, names)
+
+    def open(self, source: ImageSource, retry_skipped: bool) -> None:
+        """Make the folder, or see that it is of the same extraction and clear what a killed run left.
+
+        Raises:
+            FileExistsError: regions of another extractor or type, other images with the same ids, something else, or a
+                run that still writes.
+        """
+        self._check()
+        self.path.mkdir(parents=True, exist_ok=True)
+        clear_marks(self.path)
+        for partial in self.path.glob(".*.partial"):
+            partial.unlink()
+        if not (self.path / DESCRIPTION_FILE).is_file():
+            write_json(self.path / DESCRIPTION_FILE, self.content)
+        self._add_source(source)
+        if retry_skipped:
+            for file in skipped_files(self.path):
+                file.unlink()
+
+    def known(self, source: ImageSource) -> tuple[np.ndarray, np.ndarray]:
+        """Which of the source's images are stored, and which were skipped: (N,) each, bool."""
+        stored = _is_in(source, stored_ids(self.path))
+        skipped = _is_in(source, pa.array([item.image_id for item in read_skipped(self.path)], pa.string()))
+        return stored, skipped & ~stored
+
+    def journal(self, process: int) -> Path:
+        """Where a process lists the pictures that it skips."""
+        return self.path / f"process-{process:05d}-skipped.jsonl"
+
+    def finish(self, source: ImageSource) -> list[SkippedImage]:
+        """Make the folder a store of all rows in it; gives the source's images without regions."""
+        ids = stored_ids(self.path)
+        if repeated := first_repeated(ids):
+            raise RuntimeError(
+                f"Image {ids[repeated[0]].as_py()!r} came twice into {self.path}: two runs wrote there at once."
+            )
+        publish(self.path, self.content)
+        skipped = _without(read_skipped(self.path), ids)
+        write_skipped(self.path / SKIPPED_FILE, skipped)
+        for file in (*self.path.glob(JOURNALS), *self.path.glob(MARKS)):
+            file.unlink()
+        others = {item.image_id for item in _without(skipped, source.ids)}
+        return [item for item in skipped if item.image_id not in others]
+
+    def _check(self) -> None:
+        file = self.path / DESCRIPTION_FILE
+        if not file.is_file():
+            # a run that was killed at once leaves hidden files only
+            if self.path.exists() and not (
+                self.path.is_dir() and all(inner.name.startswith(".") for inner in self.path.iterdir())
+            ):
+                raise FileExistsError(f"{self.path} holds something else: choose another folder.")
+            return
+        there = {"features_dtype": "float16"} | json.loads(file.read_text(encoding="utf-8"))
+        if there != self.content:
+            ours, theirs = (_settings(content) for content in (self.content, there))
+            differing = ", ".join(name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name))
+            raise FileExistsError(
+                f"{self.path} holds regions found with other settings ({differing}): choose another folder, or the "
+                f"settings in {file}."
+            )
+
+    def _add_source(self, source: ImageSource) -> None:
+        file = self.path / SOURCES_FILE
+        names = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
+        if source.name in names:
+            return
+        same = np.flatnonzero(_is_in(source, stored_ids(self.path)))
+        if len(same):
+            raise FileExistsError(
+                f"{self.path} has regions of {len(same):,} images of the same ids, such as "
+                f"{source.ids[same[0]].as_py()!r}, found not in {source.name} but in {', '.join(names) or 'memory'}: "
+                f"choose another folder, or, if the pictures are the same ones moved, correct {file}."
+            )
+        write_json(file, [*names, source.name])
+
+
+def _is_in(source: ImageSource, ids: pa.Array | pa.ChunkedArray) -> np.ndarray:
+    return pc.is_in(source.ids, value_set=ids).to_numpy(zero_copy_only=False)
+
+
+def _without(skipped: list[SkippedImage], ids: pa.Array | pa.ChunkedArray) -> list[SkippedImage]:
+    names = pa.array([item.image_id for item in skipped], pa.string())
+    there = pc.is_in(names, value_set=ids).to_pylist()
+    return [item for item, known in zip(skipped, there, strict=True) if not known]
+
+
+def _settings(content: dict[str, Any]) -> dict[str, Any]:
+    """The content of a description file, its extractor's settings beside the rest."""
+    rest = {name: value for name, value in content.items() if name not in ("description", "format_version")}
+    description = content["description"]
+    extractor = description.get("region_extractor") if isinstance(description, dict) else None
+    return rest | (extractor if isinstance(extractor, dict) else {"description": description})
