@@ -1,6 +1,6 @@
 """Regions of drawings: connected components of one colour."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -130,30 +130,50 @@ def find_components(
         minimum_area: smallest component in pixels.
         minimum_thickness: side in pixels of a square that must fit into a component somewhere.
     """
-    square = np.ones((minimum_thickness, minimum_thickness))
     codes = pixels.astype(np.int32) @ np.array([65536, 256, 1])  # (H, W), one number for each colour
     border = np.concatenate([codes[0], codes[-1], codes[:, 0], codes[:, -1]])
-    background = _most_frequent(border)
-    free = ~_near(pixels, background, colour_tolerance)
+    # A photograph has so many colours that comparing all pixels with each takes minutes: colours are compared instead.
+    values, numbers, counts = np.unique(codes, return_inverse=True, return_counts=True)
+    colours = np.stack([values >> 16, values >> 8 & 255, values & 255]).astype(np.int16)  # (3, number of colours)
+    free = np.flatnonzero(~_near(colours, _channels(_most_frequent(border)), colour_tolerance))
+    order = free[np.argsort(-counts[free], kind="stable")]
+    free_colours, area = colours[:, free], counts[free].sum()
 
     found: list[tuple[int, PixelBox]] = []
-    colours, counts = np.unique(codes[free], return_counts=True)
-    for colour in colours[np.argsort(-counts, kind="stable")]:
-        if np.count_nonzero(free) < minimum_area:
+    for colour in colours[:, order].T:
+        if area < minimum_area:
             break
-        claimed = free & _near(pixels, colour, colour_tolerance)
-        free &= ~claimed
-        thick = ndimage.binary_erosion(claimed, structure=square)
-        if not thick.any():
+        near = _near(free_colours, colour, colour_tolerance)
+        if not near.any():
             continue
-        labels, _ = ndimage.label(claimed, structure=np.ones((3, 3)))
-        areas = np.bincount(labels.ravel())
-        slices = ndimage.find_objects(labels)
-        for label in np.unique(labels[thick]):
-            rows, columns = slices[label - 1]
-            if areas[label] >= minimum_area:
-                found.append((int(areas[label]), (columns.start, rows.start, columns.stop, rows.stop)))
+        claimed, free, free_colours = free[near], free[~near], free_colours[:, ~near]
+        claimed_area = counts[claimed].sum()
+        area -= claimed_area
+        if claimed_area >= minimum_area:
+            chosen = np.zeros(len(values), dtype=bool)
+            chosen[claimed] = True
+            found.extend(_thick_components(chosen[numbers], minimum_area, minimum_thickness))
     return [box for _, box in sorted(found, key=lambda item: -item[0])]
+
+
+def _thick_components(claimed: np.ndarray, minimum_area: int, minimum_thickness: int) -> Iterator[tuple[int, PixelBox]]:
+    """Area and box of the connected components of pixels (H, W)."""
+    thick = claimed  # (H - t + 1, W - t + 1), whether a square of side t that has its upper left corner there fits
+    for axis in (0, 1):
+        size = thick.shape[axis] - minimum_thickness + 1
+        if size < 1:
+            return
+        shifts = [thick.take(range(i, i + size), axis) for i in range(minimum_thickness)]
+        thick = np.logical_and.reduce(shifts)
+    if not thick.any():
+        return
+    labels, _ = ndimage.label(claimed, structure=np.ones((3, 3)))
+    areas = np.bincount(labels.ravel())
+    slices = ndimage.find_objects(labels)
+    for label in np.unique(labels[: thick.shape[0], : thick.shape[1]][thick]):
+        rows, columns = slices[label - 1]
+        if areas[label] >= minimum_area:
+            yield int(areas[label]), (columns.start, rows.start, columns.stop, rows.stop)
 
 
 def _most_frequent(codes: np.ndarray) -> int:
@@ -161,6 +181,9 @@ def _most_frequent(codes: np.ndarray) -> int:
     return int(values[counts.argmax()])
 
 
-def _near(pixels: np.ndarray, code: int, tolerance: int) -> np.ndarray:
-    colour = np.array([code >> 16, code >> 8 & 255, code & 255], dtype=np.int16)
-    return (np.abs(pixels.astype(np.int16) - colour) <= tolerance).all(axis=2)
+def _channels(code: int) -> np.ndarray:
+    return np.array([code >> 16, code >> 8 & 255, code & 255], dtype=np.int16)
+
+
+def _near(colours: np.ndarray, colour: np.ndarray, tolerance: int) -> np.ndarray:
+    return (np.abs(colours - colour[:, None]) <= tolerance).all(axis=0)

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
+from scipy import ndimage
 
 from lxmert import ComponentRegionExtractor
 from lxmert.detection.components import find_components
@@ -75,3 +76,46 @@ def test_the_largest_regions_are_kept(drawing: Image.Image) -> None:
 def test_bad_settings_are_refused(settings: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ComponentRegionExtractor(**settings)
+
+
+def components_pixel_by_pixel(pixels: np.ndarray, tolerance: int, area: int, thickness: int) -> list:
+    """The definition of `find_components`, which compares all pixels with each colour."""
+
+    def near(colour: np.ndarray) -> np.ndarray:
+        return (np.abs(pixels.astype(int) - colour) <= tolerance).all(axis=2)
+
+    def by_frequency(colours: np.ndarray) -> np.ndarray:
+        values, counts = np.unique(colours, axis=0, return_counts=True)
+        return values[np.argsort(-counts, kind="stable")]
+
+    free = ~near(by_frequency(np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]]))[0])
+    found = []
+    for colour in by_frequency(pixels[free]):
+        if free.sum() < area:
+            break
+        claimed = free & near(colour)
+        free &= ~claimed
+        thick = ndimage.binary_erosion(claimed, structure=np.ones((thickness, thickness)))
+        labels, _ = ndimage.label(claimed, structure=np.ones((3, 3)))
+        for label in np.unique(labels[thick]):
+            ys, xs = np.nonzero(labels == label)
+            if len(ys) >= area:
+                found.append((len(ys), (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1)))
+    return [box for _, box in sorted(found, key=lambda item: -item[0])]
+
+
+@pytest.mark.parametrize("thickness", [1, 2, 3, 4])
+def test_components_are_those_of_the_definition(thickness: int) -> None:
+    generator = np.random.default_rng(thickness)
+    number = 0
+    for _ in range(40):
+        width, height = (int(side) for side in generator.integers(1, 50, 2))
+        large = Image.new("RGB", (3 * width, 3 * height), "white")
+        pen = ImageDraw.Draw(large)
+        for x, y, side in generator.integers(2, 50, (6, 3)).tolist():
+            pen.ellipse((x, y, x + side, y + side), fill=tuple(generator.integers(0, 256, 3).tolist()))
+        pixels = np.asarray(large.resize((width, height), Image.Resampling.BILINEAR))
+        expected = components_pixel_by_pixel(pixels, 40, 4, thickness)
+        assert find_components(pixels, 40, 4, thickness) == expected
+        number += len(expected)
+    assert number > 50
