@@ -260,6 +260,8 @@ def test_a_query_counts_once_with_its_best_class_and_ties_keep_their_order() -> 
     assert queries(threshold=1.0, minimum_regions=1) == [0]
     assert queries(threshold=1.0, minimum_regions=4) == [0, 2, 3, 1]
     assert queries(threshold=0.0, minimum_regions=9) == [0, 2, 3, 1, 4]
+    tied = DetectorRegionExtractor(WhiteFinder([[0.0]] * 40, 1), image_processor(), threshold=0.5)(image)[0]
+    assert tied.features.argmax(axis=1).tolist() == list(range(36))
     regions = DetectorRegionExtractor(WhiteFinder(logits, 2), image_processor())(image)[0]
     assert regions.object_ids.tolist() == [1, 0, 0, 1, 0]
     np.testing.assert_allclose(regions.object_scores, 1 / (1 + np.exp([-3, -1, -1, 1, 2])), atol=1e-6)
