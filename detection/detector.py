@@ -28,7 +28,7 @@ class DetectorRegionExtractor(RegionExtractor):
     """Any object detector of transformers with queries: DETR, Deformable DETR, RT-DETR, D-FINE, YOLOS and the like.
 
     A region is a query. Its features are what the detector's class head reads: the state after the last decoder layer
-    (in YOLOS, which has no decoder, that of the detection token), so they hold all that box and class are found from.
+    (in YOLOS, which has no decoder, that of the detection token), from which the class is found and the box refined.
     A query counts once, with its best class. Kept are the queries with a score of at least `threshold`, filled up to
     `minimum_regions` and cut off after `maximum_regions`, best first. As these detectors are trained to find every
     object once, no boxes are suppressed.
