@@ -23,6 +23,14 @@ from lxmert.processing.regions import Regions
 BAD_IMAGE = (OSError, ValueError, SyntaxError, EOFError, MemoryError, Image.DecompressionBombError)
 # What no picture is to blame for.
 MACHINE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC)
+REASONS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (
+    (FileNotFoundError, "no such file"),
+    (PermissionError, "no permission"),
+    (UnidentifiedImageError, "no picture"),
+    (Image.DecompressionBombError, "too many pixels"),
+    (MemoryError, "not enough memory"),
+    ((OSError, SyntaxError, EOFError), "damaged file"),
+)
 BATCHES_WAITING = 4  # pictures from which a batch is chosen, in batches
 
 
@@ -74,7 +82,7 @@ class _Opening(Dataset):
         try:
             return _Opened(number, self.extractor.prepare(self.source[number]))
         except BAD_IMAGE as error:
-            if getattr(_root_of(error), "errno", None) in MACHINE:
+            if any(isinstance(cause, OSError) and cause.errno in MACHINE for cause in _chain(error)):
                 raise
             return BadImage(number, reason_of(error), _plain(error))
         except Exception as error:
@@ -134,19 +142,16 @@ def find_regions(
 
 
 def reason_of(error: BaseException) -> str:
-    """Why a picture gives no regions, in a few words."""
-    cause = _root_of(error)
-    for kind, reason in (
-        (FileNotFoundError, "no such file"),
-        (PermissionError, "no permission"),
-        (UnidentifiedImageError, "no picture"),
-        (Image.DecompressionBombError, "too many pixels"),
-        (MemoryError, "not enough memory"),
-        ((OSError, SyntaxError, EOFError), "damaged file"),
-    ):
-        if isinstance(cause, kind):
-            return reason
-    return re.sub(r"\d[\d.,]*", "N", str(cause) or type(cause).__name__)[:60]
+    """Why a picture gives no regions, in a few words without names and numbers."""
+    chain = list(_chain(error))
+    for cause in chain:
+        for kind, reason in REASONS:
+            if isinstance(cause, kind):
+                return reason
+    if not isinstance(chain[-1], ValueError):  # a decoder stumbled
+        return "damaged file"
+    said = re.sub(r"'[^']*'", "'...'", str(chain[-1]) or "cannot be used")
+    return re.sub(r"\b\d+([.,]\d+)*(e[+-]?\d+)?", "N", said).partition(": ")[0][:80]
 
 
 def _take_similar(waiting: list[_Opened], count: int, extractor: RegionExtractor) -> list[_Opened]:
@@ -183,10 +188,12 @@ def _extract(
         yield FoundRegions(item.number, replace(regions, image_id=source.ids[item.number].as_py()))
 
 
-def _root_of(error: BaseException) -> BaseException:
-    while (deeper := error.__cause__ or error.__context__) is not None:
-        error = deeper
-    return error
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The error and its causes, the first cause last."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__
 
 
 def _plain(error: Exception) -> Exception:

@@ -1,3 +1,9 @@
+import itertools
+import json
+import re
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -5,7 +11,10 @@ import pytest
 from PIL import Image
 
 from lxmert import ComponentRegionExtractor
-from lxmert.detection import extract_regions
+from lxmert.detection import ExtractionReport, ImageFolder, extract_images, extract_regions
+from lxmert.processing import RegionStore
+from tests.conftest import ROOT
+from tests.detection import extraction_runs as runs
 
 
 def test_regions_are_stored_once_and_reused(
@@ -37,3 +46,239 @@ def test_a_bad_picture_leaves_no_store(drawing: Image.Image, tmp_path: Path) -> 
     with pytest.raises(FileNotFoundError, match=r"There is no image file gone\.png"):
         extract_regions({"0": drawing, "1": "gone.png"}, ComponentRegionExtractor(), tmp_path / "regions")
     assert not list(tmp_path.iterdir())
+
+
+def test_the_order_of_a_small_store_is_that_of_the_images(drawing: Image.Image, tmp_path: Path) -> None:
+    images = {str(i): drawing for i in range(40)}
+    store, _ = extract_regions(images, ComponentRegionExtractor(crop_size=2), tmp_path / "regions", progress=False)
+    assert list(store) == list(images)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    return runs.make_pictures(tmp_path / "pictures")
+
+
+def run(pictures: Path, path: Path, **more: object) -> ExtractionReport:
+    return runs.run(str(pictures), str(path), **more)
+
+
+def expected(pictures: Path) -> dict[str, list[float]]:
+    """What a store must hold, without the engine."""
+    found = {}
+    for file in sorted(pictures.glob("*/picture*.png")):
+        regions = runs.ColourExtractor()(file)[0]
+        image_id = file.relative_to(pictures).with_suffix("").as_posix()
+        found[image_id] = [*regions.features[0].astype(np.float16).tolist(), *regions.image_size]
+    assert len(found) == runs.PICTURES
+    return found
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_many_pictures_become_a_store(workers: int, pictures: Path, tmp_path: Path) -> None:
+    (pictures / "notes.txt").write_text("not looked at")
+    report = run(pictures, tmp_path / "store", workers=workers)
+    assert runs.content(tmp_path / "store") == expected(pictures)
+    assert (report.images, report.done, report.reused, report.others) == (17, 14, 0, 1)
+    reasons = {reason: [item.image_id for item in skipped] for reason, skipped in report.reasons().items()}
+    assert reasons == {
+        "damaged file": ["part1/truncated"],
+        "it is empty": ["part1/empty"],
+        "no picture": ["part0/text"],
+    }
+    lines = [json.loads(line) for line in (tmp_path / "store/skipped.jsonl").read_text().splitlines()]
+    assert {line["place"] for line in lines} == {
+        str(pictures / name) for name in ("part0/text.jpg", "part1/empty.png", "part1/truncated.png")
+    }
+    assert all(line["message"].startswith("No image can be read from ") for line in lines)
+    saved = json.loads((tmp_path / "store/report.json").read_text())
+    assert saved["reasons"] == {"damaged file": 1, "it is empty": 1, "no picture": 1}
+    assert (saved["done"], saved["skipped"], saved["others"]) == (14, 3, 1)
+    store = RegionStore(tmp_path / "store")
+    assert store.description == {"region_extractor": runs.ColourExtractor().to_dict()}
+    assert store["part0/picture00"].object_names == ("thing",)
+    assert len(list((tmp_path / "store").glob("process-*.arrow"))) == 5  # 14 rows, 3 in a file
+    assert [file.name for file in (tmp_path / "store").iterdir() if file.name.startswith(".")] == []
+
+
+def test_the_order_does_not_depend_on_workers(pictures: Path, tmp_path: Path) -> None:
+    run(pictures, tmp_path / "none")
+    run(pictures, tmp_path / "two", workers=2)
+    assert list(RegionStore(tmp_path / "none")) == list(RegionStore(tmp_path / "two"))
+
+
+def test_a_second_run_has_nothing_to_do(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(pictures, tmp_path / "store", progress=True)
+    assert "17/17" in capsys.readouterr().err
+    before = {file.name: file.stat().st_mtime_ns for file in (tmp_path / "store").glob("*.json")}
+    monkeypatch.setattr(runs.ColourExtractor, "prepare", None)
+    report = run(pictures, tmp_path / "store", progress=True)
+    assert (report.done, report.reused, len(report.skipped)) == (0, 14, 3)
+    assert "There was nothing left to do." in str(report)
+    assert "17/17" not in capsys.readouterr().err
+    unchanged = {name for name, time in before.items() if (tmp_path / "store" / name).stat().st_mtime_ns == time}
+    assert unchanged == set(before)
+
+
+def test_a_store_grows(pictures: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    hidden = [file.rename(file.with_suffix(".later")) for file in sorted(pictures.glob("*/picture*.png"))[::2]]
+    assert run(pictures, store).done == 7
+    old = RegionStore(store)
+    for file in hidden:
+        file.rename(file.with_suffix(".png"))
+    report = run(pictures, store)
+    assert (report.done, report.reused, len(report.skipped)) == (7, 7, 3)
+    assert runs.content(store) == expected(pictures)
+    assert len(old) == 7, "a store that was open stays as it was"
+
+
+def test_skipped_pictures_are_tried_again_only_if_asked_for(pictures: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    run(pictures, store)
+    Image.new("RGB", (3, 3)).save(pictures / "part1" / "empty.png")
+    assert run(pictures, store).done == 0
+    report = run(pictures, store, retry_skipped=True)
+    assert (report.done, report.reused, len(report.skipped)) == (1, 14, 2)
+    assert "part1/empty" in RegionStore(store)
+    assert "part1/empty" not in (store / "skipped.jsonl").read_text()
+
+
+def test_all_pictures_bad_is_an_empty_store(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"x")
+    report = run(tmp_path, tmp_path / "store")
+    assert (report.done, len(report.skipped)) == (0, 1)
+    assert len(RegionStore(tmp_path / "store")) == 0
+
+
+def test_another_extraction_is_refused(pictures: Path, tmp_path: Path) -> None:
+    source, store = ImageFolder(pictures), tmp_path / "store"
+    extract_images(source, runs.ColourExtractor(), store, progress=False)
+    before = {file: file.read_bytes() for file in store.iterdir()}
+    with pytest.raises(FileExistsError, match=r"found with other settings \(version\): choose another folder"):
+        extract_images(source, runs.ColourExtractor(version=2), store)
+    with pytest.raises(FileExistsError, match=r"with other settings \(features_dtype\): "):
+        extract_images(source, runs.ColourExtractor(), store, features_dtype="float32")
+    with pytest.raises(FileExistsError, match=r"holds something else: choose another folder"):
+        extract_images(source, runs.ColourExtractor(), pictures)
+    with pytest.raises(ValueError, match=r"shard_size must be at least 1, got 0"):
+        extract_images(source, runs.ColourExtractor(), store, shard_size=0)
+    with pytest.raises(ValueError, match=r"batch_size must be at least 1 and workers at least 0, got 0 and 0"):
+        extract_images(source, runs.ColourExtractor(), tmp_path / "new", batch_size=0)
+    assert {file: file.read_bytes() for file in store.iterdir()} == before
+
+
+def test_pictures_of_another_folder_with_the_same_ids_are_refused(pictures: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    run(pictures / "part0", store)
+    other = tmp_path / "other"
+    other.mkdir()
+    Image.new("RGB", (3, 3)).save(other / "picture02.png")
+    with pytest.raises(FileExistsError, match=r"1 images of the same ids, such as 'picture02', found not in "):
+        run(other, store)
+    (other / "picture02.png").rename(other / "new.png")
+    assert run(other, store).done == 1
+    assert len(RegionStore(store)) == 8
+
+
+def test_a_mistake_in_the_extractor_is_not_a_bad_picture(pictures: Path, tmp_path: Path) -> None:
+    def fail() -> None:
+        raise TypeError("unsupported operand")
+
+    with pytest.raises(TypeError, match="unsupported operand") as caught:
+        extract_images(
+            ImageFolder(pictures), runs.ColourExtractor(7, fail), tmp_path / "store", batch_size=1, progress=False
+        )
+    assert re.search(r"This happened to .*/picture\d\d\.png", caught.value.__notes__[0])
+    with pytest.raises(FileNotFoundError, match="is no whole region store yet: its extraction was stopped, or still"):
+        RegionStore(tmp_path / "store")
+    # what was found before is kept
+    report = extract_images(ImageFolder(pictures), runs.ColourExtractor(), tmp_path / "store", progress=False)
+    assert report.reused == 6
+    assert runs.content(tmp_path / "store") == expected(pictures)
+
+
+def test_features_that_cannot_be_stored_are_skipped(pictures: Path, tmp_path: Path) -> None:
+    class Large(runs.ColourExtractor):
+        def extract(self, prepared):  # type: ignore[no-untyped-def]
+            return [
+                replace(r, features=r.features * (1e9 if r.image_size[1] == 5 else 1))
+                for r in super().extract(prepared)
+            ]
+
+    report = extract_images(ImageFolder(pictures), Large(), tmp_path / "store", progress=False)
+    reasons = report.reasons()
+    assert [item.image_id for item in reasons["features of image '...' reach N, beyond float16"]] == ["part0/picture00"]
+    assert report.done == 13
+
+
+def test_two_runs_do_not_write_at_once(pictures: Path, tmp_path: Path) -> None:
+    refused = []
+
+    def another() -> None:
+        def work() -> None:
+            with pytest.raises(FileExistsError, match="Another run is writing regions into .*: wait until it ends"):
+                run(pictures, tmp_path / "store")
+
+        refused.append(runs.in_child(work))
+
+    extractor = runs.ColourExtractor(4, another)
+    extract_images(ImageFolder(pictures), extractor, tmp_path / "store", shard_size=2, batch_size=1, progress=False)
+    assert refused == [True]
+    assert runs.content(tmp_path / "store") == expected(pictures)
+
+
+@pytest.mark.slow
+def test_killed_at_any_file_operation_it_goes_on(pictures: Path, tmp_path: Path) -> None:
+    """Every image comes once, and all is as if the run had never stopped."""
+    whole = run(pictures, tmp_path / "whole")
+    killed = 0
+    for operation in itertools.count(1):
+        store = tmp_path / f"store{operation}"
+        if runs.in_child(lambda: run(pictures, store, operation=operation)):  # noqa: B023
+            break
+        killed += 1
+        report = run(pictures, store)
+        assert report.done + report.reused == 14
+        assert runs.content(store) == expected(pictures)
+        assert sorted(item.image_id for item in report.skipped) == sorted(item.image_id for item in whole.skipped)
+        left = {file.name for file in store.iterdir() if file.name.startswith(".")}
+        assert left == set(), f"operation {operation}"
+    assert killed > 25
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 2])
+def test_killed_at_any_picture_it_goes_on(workers: int, pictures: Path, tmp_path: Path) -> None:
+    for number in (1, 2, 8, 14):
+        store = tmp_path / f"store{number}"
+        assert not runs.in_child(lambda: run(pictures, store, dies_at=number, workers=workers))  # noqa: B023
+        with pytest.raises(FileNotFoundError):
+            RegionStore(store)
+        report = run(pictures, store)
+        assert report.reused == (number - 1) // 3 * 3, "finished files are not done again"
+        assert runs.content(store) == expected(pictures)
+
+
+def torchrun(processes: int, **plan: object) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
+    command += [runs.__file__, json.dumps({name: str(v) if isinstance(v, Path) else v for name, v in plan.items()})]
+    return subprocess.run(command, capture_output=True, text=True, timeout=200, check=False, cwd=ROOT)
+
+
+@pytest.mark.slow
+def test_several_processes_share_the_pictures(pictures: Path, tmp_path: Path) -> None:
+    """Two processes, of which one is killed; three go on, of which the last ones have hardly anything to do."""
+    store = tmp_path / "store"
+    killed = torchrun(2, pictures=pictures, path=store, dies_at=5, dies_in_rank=1)
+    assert killed.returncode != 0
+    done = torchrun(3, pictures=pictures, path=store)
+    assert done.returncode == 0, done.stderr[-3000:]
+    reports = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[")]
+    assert len(reports) == 3
+    assert reports[0] == reports[1] == reports[2]
+    assert (reports[0][0] + reports[0][1], reports[0][2:]) == (14, [3, 3])
+    assert reports[0][1] >= 3, "a finished file is not done again"
+    assert runs.content(store) == expected(pictures)
