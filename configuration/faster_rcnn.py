@@ -115,9 +115,7 @@ class FasterRcnnConfig(PreTrainedConfig):
         for name in ("object_names", "attribute_names"):  # a file may hold them as a list
             if (names := getattr(self, name)) is not None:
                 setattr(self, name, tuple(names))
-        labels = self.object_names or [f"LABEL_{i}" for i in range(self.num_objects)]
-        self.id2label = dict(enumerate(labels))
-        self.label2id = {label: i for i, label in self.id2label.items()}
+        self._label_objects()
         super().__post_init__(**kwargs)
 
     def validate_architecture(self) -> None:
@@ -161,16 +159,18 @@ class FasterRcnnConfig(PreTrainedConfig):
         Raises:
             ValueError: names whose number is not that of the classes.
         """
-        values = {"object_names": object_names, "attribute_names": attribute_names}
-        changed = type(self)(
-            **self._own_fields() | {name: value for name, value in values.items() if value is not None}
-        )
-        for name in ("object_names", "attribute_names", "id2label", "label2id"):
-            setattr(self, name, getattr(changed, name))
+        if object_names is not None:
+            self.object_names = tuple(object_names)
+        if attribute_names is not None:
+            self.attribute_names = tuple(attribute_names)
+        self.validate_architecture()
+        self._label_objects()
 
-    def _own_fields(self) -> dict[str, Any]:
-        inherited = {field.name for field in fields(PreTrainedConfig)}
-        return {field.name: getattr(self, field.name) for field in fields(self) if field.name not in inherited}
+    def _label_objects(self) -> None:
+        """`id2label` and `label2id`, which transformers' users look for, follow from `object_names`."""
+        labels = self.object_names or [f"LABEL_{i}" for i in range(self.num_objects)]
+        self.id2label = dict(enumerate(labels))
+        self.label2id = {label: i for i, label in self.id2label.items()}
 
     @classmethod
     def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Self | tuple[Self, dict[str, Any]]:
@@ -200,11 +200,15 @@ class FasterRcnnConfig(PreTrainedConfig):
         """The content of config.json or, where there is none, of the original's config.yaml.
 
         Raises:
+            OSError: neither is there.
             ValueError: a config.yaml of a network that cannot be built here.
         """
         original = find_original_config(pretrained_model_name_or_path, "config.json", kwargs)
         if original is None:
-            return super().get_config_dict(pretrained_model_name_or_path, **kwargs)
+            values, kwargs = super().get_config_dict(pretrained_model_name_or_path, **kwargs)
+            if not values:  # transformers would go on with the defaults
+                raise OSError(f"{pretrained_model_name_or_path} has neither a config.json nor a config.yaml.")
+            return values, kwargs
         loader_only = (*LOADER_KEYWORDS, "trust_remote_code", "_from_auto", "_from_pipeline")
         kept = {name: value for name, value in kwargs.items() if name not in loader_only}
         return config_fields(original) | {"model_type": cls.model_type}, kept

@@ -1,8 +1,12 @@
 """From pictures to `Regions`."""
 
 from lxmert.detection.components import ComponentRegionExtractor
+from lxmert.detection.detector import DetectorRegionExtractor
 from lxmert.detection.extract import extract_images, extract_regions
 from lxmert.detection.extraction_report import ExtractionReport, SkippedImage
+from lxmert.detection.faster_rcnn import FasterRcnnForRegionFeatures, FasterRcnnOutput
+from lxmert.detection.faster_rcnn_extractor import FasterRcnnRegionExtractor
+from lxmert.detection.faster_rcnn_image_processor import FasterRcnnImageProcessor
 from lxmert.detection.grid import GridRegionExtractor
 from lxmert.detection.image_sources import (
     ImageDataset,
@@ -17,7 +21,12 @@ from lxmert.detection.shapes import ShapeRegionExtractor
 
 __all__ = [
     "ComponentRegionExtractor",
+    "DetectorRegionExtractor",
     "ExtractionReport",
+    "FasterRcnnForRegionFeatures",
+    "FasterRcnnImageProcessor",
+    "FasterRcnnOutput",
+    "FasterRcnnRegionExtractor",
     "GridRegionExtractor",
     "ImageDataset",
     "ImageFolder",

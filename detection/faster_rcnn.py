@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 from transformers.utils import ModelOutput
 
 from lxmert.configuration import FasterRcnnConfig
-from lxmert.detection.proposals import AnchorGenerator, ProposalGenerator, cell_anchors
+from lxmert.detection.proposals import CellAnchors, ProposalGenerator, cell_anchors
 from lxmert.detection.resnet import STRIDE, Backbone, NormalisedConv2d, folded, make_stage
 from lxmert.detection.roi_pool import pooled_parts
 from lxmert.detection.selection import select_regions
@@ -74,8 +74,10 @@ class RoiHeads(nn.Module):
 
     def forward(self, pooled: Iterable[torch.Tensor]) -> torch.Tensor:
         """R pooled regions in parts (r, C, size, size) to (R, D)."""
-        with folded(self.res5, self.box_predictor.cls_score.weight.dtype):
-            return torch.cat([F.adaptive_avg_pool2d(self.res5(part), 1).flatten(1) for part in pooled])
+        predictor = self.box_predictor.cls_score
+        none = predictor.weight.new_zeros(0, predictor.in_features)
+        with folded(self.res5, none.dtype):
+            return torch.cat([none, *(_mean(self.res5(part)) for part in pooled)])
 
 
 class FasterRcnnPreTrainedModel(PreTrainedModel):
@@ -97,9 +99,9 @@ class FasterRcnnPreTrainedModel(PreTrainedModel):
             nn.init.normal_(module.weight, std=self.config.initializer_range)
             if isinstance(bias := getattr(module, "bias", None), torch.Tensor):
                 nn.init.zeros_(bias)
-        elif isinstance(module, AnchorGenerator):
+        elif isinstance(module, CellAnchors):
             anchors = cell_anchors(self.config.anchor_sizes, self.config.anchor_ratios)
-            module.cell_anchors.get_buffer("0").copy_(anchors)
+            module.get_buffer("0").copy_(anchors)
 
 
 class FasterRcnnForRegionFeatures(FasterRcnnPreTrainedModel):
@@ -252,6 +254,11 @@ class FasterRcnnForRegionFeatures(FasterRcnnPreTrainedModel):
             "attribute_scores": attribute_scores,
             "proposal_indices": chosen,
         }
+
+
+def _mean(hidden: torch.Tensor) -> torch.Tensor:
+    """(R, C, h, w) to (R, C). As a pooling: with channels last three to eight times faster than `mean`."""
+    return F.avg_pool2d(hidden, (hidden.shape[-2], hidden.shape[-1])).flatten(1)
 
 
 def _checked_sizes(pixel_values: torch.Tensor, image_sizes: ImageSizes) -> list[tuple[int, int]]:

@@ -65,7 +65,7 @@ class FasterRcnnImageProcessor(BaseImageProcessor):
         self.pixel_mean = [float(value) for value in pixel_mean]
         self.antialias = antialias
 
-    def __call__(  # type: ignore[override]
+    def __call__(
         self, images: ImageInput | Sequence[ImageInput], return_tensors: Literal["pt", "np"] = "pt"
     ) -> BatchFeature:
         """Prepare pictures for `FasterRcnnForRegionFeatures`.
@@ -108,9 +108,9 @@ class FasterRcnnImageProcessor(BaseImageProcessor):
 
 
 def resized_size(height: int, width: int, shorter_side: int, longer_side: int) -> tuple[int, int]:
-    """(height, width) of a picture whose shorter side becomes `shorter_side`, unless the longer would pass its limit."""
+    """(height, width) of a picture whose shorter side becomes `shorter_side`, unless the longer passes its limit."""
     scale = shorter_side / min(height, width)
-    new = (shorter_side, scale * width) if height < width else (scale * height, shorter_side)
+    new: tuple[float, float] = (shorter_side, scale * width) if height < width else (scale * height, shorter_side)
     if max(new) > longer_side:
         shrink = longer_side / max(new)
         new = (new[0] * shrink, new[1] * shrink)

@@ -24,20 +24,21 @@ def cell_anchors(sizes: Sequence[float], ratios: Sequence[float]) -> torch.Tenso
     return torch.tensor([(-width, -height, width, height) for width, height in half])
 
 
+class CellAnchors(nn.Module):
+    """Holds the anchors of one cell under the name that the checkpoint has for them."""
+
+    def __init__(self, anchors: torch.Tensor):
+        super().__init__()
+        self.register_buffer("0", anchors)
+
+
 class AnchorGenerator(nn.Module):
     """Anchors of all cells of a feature map; the first cell's centre is the image's corner, as in Caffe."""
-
-    class _Buffers(nn.Module):
-        """A buffer by number, as the checkpoint names it."""
-
-        def __init__(self, anchors: torch.Tensor):
-            super().__init__()
-            self.register_buffer("0", anchors)
 
     def __init__(self, config: FasterRcnnConfig):
         super().__init__()
         self.config = config
-        self.cell_anchors = self._Buffers(cell_anchors(config.anchor_sizes, config.anchor_ratios))
+        self.cell_anchors = CellAnchors(cell_anchors(config.anchor_sizes, config.anchor_ratios))
 
     def forward(self, height: int, width: int, device: torch.device) -> torch.Tensor:
         """(height * width * A, 4) in pixels: row by row of the map, the A anchors of a cell side by side."""

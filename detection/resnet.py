@@ -71,7 +71,7 @@ class Stem(nn.Module):
         self.conv1 = NormalisedConv2d(3, config.embedding_size, 7, stride=2, padding=3)
 
     def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
-        """(B, 3, H, W) to (B, embedding_size, H / 4, W / 4), rounded up."""
+        """(B, 3, H, W) to (B, embedding_size, H / 4, W / 4), give or take a cell."""
         hidden = F.relu_(self.conv1(pixel_values))
         return F.max_pool2d(hidden, kernel_size=3, stride=2, padding=0, ceil_mode=True)
 
@@ -85,7 +85,8 @@ class Bottleneck(nn.Module):
         super().__init__()
         inner = out_channels // 4
         first, second = (stride, 1) if stride_in_1x1 else (1, stride)
-        self.shortcut = NormalisedConv2d(in_channels, out_channels, 1, stride) if in_channels != out_channels else None
+        same = in_channels == out_channels and stride == 1
+        self.shortcut = None if same else NormalisedConv2d(in_channels, out_channels, 1, stride)
         self.conv1 = NormalisedConv2d(in_channels, inner, 1, first)
         self.conv2 = NormalisedConv2d(inner, inner, 3, second, padding=dilation, dilation=dilation)
         self.conv3 = NormalisedConv2d(inner, out_channels, 1)
@@ -123,7 +124,7 @@ class Backbone(nn.Module):
         self.res4 = make_stage(config, 4, stride=2)
 
     def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
-        """(B, 3, H, W) to (B, hidden_sizes[2], H / 16, W / 16), rounded up.
+        """(B, 3, H, W) to (B, hidden_sizes[2], H / 16, W / 16), give or take a cell.
 
         An image of less than 16 pixels is filled up with zeros at its right and bottom, or nothing would be left of it.
         """

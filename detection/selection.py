@@ -54,7 +54,7 @@ def raised_threshold(
     Args:
         boxes: (N, 4), each regressed for its proposal's best class.
         scores: (N,), probability of that class.
-        thresholds: of the overlap, tried one after the other; where none leaves enough, what the last one leaves counts.
+        thresholds: of the overlap, tried one after the other; where none leaves enough, the last one's count.
         min_boxes: enough.
         max_boxes: of more, the best.
 

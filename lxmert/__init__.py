@@ -12,6 +12,7 @@ if not (pathlib.Path(__file__).parent / "configuration").is_dir():
 
 from transformers import (
     AutoConfig,
+    AutoImageProcessor,
     AutoModel,
     AutoModelForPreTraining,
     AutoModelForQuestionAnswering,
@@ -19,8 +20,15 @@ from transformers import (
     AutoProcessor,
 )
 
-from lxmert.configuration import LxmertConfig
-from lxmert.detection import ComponentRegionExtractor, GridRegionExtractor
+from lxmert.configuration import FasterRcnnConfig, LxmertConfig
+from lxmert.detection import (
+    ComponentRegionExtractor,
+    DetectorRegionExtractor,
+    FasterRcnnForRegionFeatures,
+    FasterRcnnImageProcessor,
+    FasterRcnnRegionExtractor,
+    GridRegionExtractor,
+)
 from lxmert.modeling_lxmert import LxmertForPreTraining, LxmertForQuestionAnswering, LxmertModel
 from lxmert.processing import LxmertProcessor, Regions
 
@@ -31,10 +39,21 @@ AutoModelForQuestionAnswering.register(LxmertConfig, LxmertForQuestionAnswering,
 AutoModelForVisualQuestionAnswering.register(LxmertConfig, LxmertForQuestionAnswering, exist_ok=True)
 AutoProcessor.register(LxmertConfig, LxmertProcessor, exist_ok=True)
 
+AutoConfig.register("faster_rcnn", FasterRcnnConfig, exist_ok=True)
+AutoModel.register(FasterRcnnConfig, FasterRcnnForRegionFeatures, exist_ok=True)
+AutoImageProcessor.register(
+    FasterRcnnConfig, image_processor_classes={"pil": FasterRcnnImageProcessor}, exist_ok=True
+)
+
 __version__ = "0.1.0"
 
 __all__ = [
     "ComponentRegionExtractor",
+    "DetectorRegionExtractor",
+    "FasterRcnnConfig",
+    "FasterRcnnForRegionFeatures",
+    "FasterRcnnImageProcessor",
+    "FasterRcnnRegionExtractor",
     "GridRegionExtractor",
     "LxmertConfig",
     "LxmertForPreTraining",
