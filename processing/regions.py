@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 # Detectors and rescaled boxes end a rounding error beyond a limit; such boxes and scores are pulled back, not refused.
 BORDER_TOLERANCE = 1e-3
@@ -116,6 +119,31 @@ class Regions:
         if ids is None or ids[region] == NO_LABEL:
             scores = self.attribute_scores
         return " ".join(words if scores is None or not words else [*words, f"{scores[region]:.2f}"])
+
+    def plot(self, image: Any = None, ax: "Axes | None" = None, top: int | None = None) -> "Axes":
+        """Draw the boxes over the image, each with what `describe` says of it, or with its row where there is no label.
+
+        The surest regions lie on top, and their labels get the best places; without scores, the first ones. Needs
+        matplotlib (`pip install lxmert[plots]`). `regions.plot(image).figure.savefig("regions.png")` makes a file; a
+        notebook shows the `figure`.
+
+        Args:
+            image: what the regions were found in: a path, a PIL image or a uint8 array. Without it the boxes are drawn
+                on an empty canvas of the image's size.
+            ax: where to draw, by default an own figure in the image's shape.
+            top: how many regions to draw, the surest; all by default.
+
+        Returns:
+            The axes, their units the image's pixels.
+
+        Raises:
+            FileNotFoundError: no file at the path.
+            ModuleNotFoundError: matplotlib is not installed.
+            ValueError: an image of another size than `image_size`, a file without a picture, or a `top` below 1.
+        """
+        from lxmert.processing.region_plot import draw_regions
+
+        return draw_regions(self, image, ax, top)
 
     def _label(self, kind: str, region: int) -> str:
         ids, names = getattr(self, f"{kind}_ids"), getattr(self, f"{kind}_names")
