@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 from accelerate import PartialState
-from accelerate.utils import broadcast_object_list, gather_object
+from accelerate.utils import broadcast_object_list, gather_object, parse_flag_from_env
 from tqdm.auto import tqdm
 
 from lxmert.detection.extraction_batches import BadImage, find_regions, reason_of
@@ -110,13 +110,13 @@ def extract_images(
         FileExistsError: at `path` are regions of another extractor or type, other images with the same ids, something
             else, or a run that still writes.
         ValueError: numbers out of range.
-        RuntimeError: processes that see different images.
+        RuntimeError: processes that see different images, or files of the store that vanish meanwhile.
     """
     if shard_size < 1:
         raise ValueError(f"shard_size must be at least 1, got {shard_size}.")
     started = time.perf_counter()
     # Said outright: without it, processes that torchrun starts on a machine without a GPU stay strangers.
-    state = PartialState(cpu=not torch.accelerator.is_available())
+    state = PartialState(cpu=not torch.accelerator.is_available() or parse_flag_from_env("ACCELERATE_USE_CPU"))
     if state.num_processes > 1:
         _disconnect_at_exit()
     folder = ExtractionFolder(Path(path), extractor, features_dtype)
@@ -153,6 +153,8 @@ def _write(
 ) -> None:
     """Write what is found as it comes; what was found before an error is kept."""
     with shards, closing(found), journal.open("a", encoding="utf-8") as skipped:  # type: ignore[type-var]
+        if skipped.tell():
+            skipped.write("\n")  # a kill may have left half a line
         for item in found:
             if not isinstance(item, BadImage):
                 try:

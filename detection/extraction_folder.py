@@ -88,6 +88,10 @@ class ExtractionFolder:
             raise RuntimeError(
                 f"Image {ids[repeated[0]].as_py()!r} came twice into {self.path}: two runs wrote there at once."
             )
+        stored, passed = self.known(source)
+        if not (stored | passed).all():
+            lost = source.ids[int(np.flatnonzero(~(stored | passed))[0])].as_py()
+            raise RuntimeError(f"Image {lost!r} was done, but is not in {self.path}: files of it were taken away.")
         publish(self.path, self.content)
         skipped = _without(read_skipped(self.path), ids)
         write_skipped(self.path / SKIPPED_FILE, skipped)

@@ -146,6 +146,28 @@ def test_skipped_pictures_are_tried_again_only_if_asked_for(pictures: Path, tmp_
     assert "part1/empty" not in (store / "skipped.jsonl").read_text()
 
 
+def test_half_a_line_of_a_killed_run_spoils_no_list(pictures: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    assert not runs.in_child(lambda: run(pictures, store, dies_at=14))
+    journal = store / "process-00000-skipped.jsonl"
+    journal.write_text(journal.read_text()[:-20])
+    assert len(run(pictures, store).skipped) == 3
+    assert len((store / "skipped.jsonl").read_text().splitlines()) == 3
+
+
+def test_a_file_that_is_taken_away_is_missed(pictures: Path, tmp_path: Path) -> None:
+    def take_away() -> None:
+        next((tmp_path / "store").glob("process-*.arrow")).unlink()
+
+    extractor = runs.ColourExtractor(9, take_away)
+    with pytest.raises(
+        RuntimeError, match="Image 'part0/picture00' was done, but is not in .*: files of it were"
+    ):
+        extract_images(ImageFolder(pictures), extractor, tmp_path / "store", shard_size=3, progress=False)
+    run(pictures, tmp_path / "store")
+    assert runs.content(tmp_path / "store") == expected(pictures)
+
+
 def test_all_pictures_bad_is_an_empty_store(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"x")
     report = run(tmp_path, tmp_path / "store")
