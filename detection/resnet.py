@@ -45,7 +45,7 @@ class NormalisedConv2d(nn.Conv2d):
         assert norm.running_mean is not None
         assert norm.running_var is not None
         scale = norm.weight.float() * torch.rsqrt(norm.running_var.float() + norm.eps)
-        weight = self.weight.float() * scale[:, None, None, None]
+        weight = self.weight * scale[:, None, None, None]  # single precision, whatever the weight's
         bias = norm.bias.float() - norm.running_mean.float() * scale
         return weight.to(dtype, memory_format=torch.channels_last), bias.to(dtype)
 
