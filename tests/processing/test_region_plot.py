@@ -68,7 +68,8 @@ def test_boxes_and_labels_the_surest_on_top() -> None:
     assert np.diff([text.get_zorder() for text in ax.texts]).max() < 0
     assert min(text.get_zorder() for text in ax.texts) > max(patch.get_zorder() for patch in ax.patches)
     widths = {to_hex(patch.get_ec()): patch.get_linewidth() for patch in ax.patches}
-    assert widths[first] > widths[second] > widths[third]
+    assert widths[first] > widths[second] > widths[third] > 0.5
+    np.testing.assert_allclose(extents(ax)[1, :2], BOXES[0][:2], atol=0.5)  # the upper left corner
 
 
 def test_the_axes_have_the_pixels_of_the_image() -> None:
@@ -179,11 +180,11 @@ def test_labels_of_one_place_do_not_hide_each_other() -> None:
 
 
 def test_places_of_labels() -> None:
-    boxes = np.array([[20, 30, 80, 90], [20, 30, 60, 40], [0, 0, 100, 12], [20, 30, 80, 90]])
+    boxes = np.array([[20, 30, 80, 90], [60, 80, 90, 95], [0, 0, 100, 12], [20, 30, 80, 90]])
     places = place_labels(boxes, np.array([[30, 10]] * 4), (100, 100))
     assert places.tolist() == [
         [20, 30],  # in the corner of a large box
-        [20, 20],  # on a small one
+        [60, 70],  # on a small one
         [0, 0],  # nothing lies above the image
         [50, 30],  # in another corner, as the first is taken
     ]
