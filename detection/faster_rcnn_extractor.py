@@ -35,6 +35,7 @@ class FasterRcnnRegionExtractor(RegionExtractor):
         attribute_names: likewise of the attributes.
         dtype: precision of the network. "bfloat16" is faster where the processor has instructions for it.
         batch_size: pictures at a time.
+        revision: branch, tag or commit of a model on the Hub.
 
     Raises:
         ValueError: a model object without its image processor, or names whose number is not that of the classes.
@@ -56,6 +57,7 @@ class FasterRcnnRegionExtractor(RegionExtractor):
         attribute_names: Names | None = None,
         dtype: Literal["float32", "bfloat16", "float16"] = "float32",
         batch_size: int = 1,
+        revision: str | None = None,
     ):
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
@@ -65,21 +67,23 @@ class FasterRcnnRegionExtractor(RegionExtractor):
             self.model = model
         else:
             self.model_name = os.fspath(model) if image_processor is None else None
-            image_processor = image_processor or FasterRcnnImageProcessor.from_pretrained(model)
-            self.model = FasterRcnnForRegionFeatures.from_pretrained(model)
+            at = {} if revision is None else {"revision": revision}
+            image_processor = image_processor or FasterRcnnImageProcessor.from_pretrained(model, **at)
+            self.model = FasterRcnnForRegionFeatures.from_pretrained(model, **at)
         if image_processor is None:
             raise ValueError("model needs its image_processor: pass it too, or give the model by name.")
         self.choices: dict[str, Any] = {"selection": selection, "min_boxes": min_boxes, "max_boxes": max_boxes}
-        self.names = {"object_names": object_names, "attribute_names": attribute_names}
+        given_names = {"object_names": object_names, "attribute_names": attribute_names}
+        self.names = {name: None if value is None else _read_names(value) for name, value in given_names.items()}
         self.dtype = dtype
+        self.revision = revision
         self.batch_size = batch_size
         self.image_processor = image_processor
         self.model.to(dtype=getattr(torch, dtype)).eval()
         self._configure(self.model.config)
 
     def _configure(self, config: FasterRcnnConfig) -> None:
-        names = {name: None if value is None else _read_names(value) for name, value in self.names.items()}
-        config.set_names(**names)
+        config.set_names(**self.names)
         choices = {name: value for name, value in self.choices.items() if value is not None}
         if "min_boxes" not in choices:  # one limit given moves the other only where it must
             choices["min_boxes"] = min(config.min_boxes, choices.get("max_boxes", config.max_boxes))
@@ -97,7 +101,7 @@ class FasterRcnnRegionExtractor(RegionExtractor):
         return self.model.config.hidden_sizes[-1]
 
     def settings(self) -> dict[str, Any]:
-        """The constructor's keywords, the model by its name.
+        """The constructor's keywords, the model by its name; without `batch_size`, which changes no region.
 
         Raises:
             ValueError: a model that was given as an object and has no name to be found by.
@@ -108,10 +112,10 @@ class FasterRcnnRegionExtractor(RegionExtractor):
                 "and give that folder, so that they can be found again."
             )
         given: dict[str, Any] = {name: value for name, value in self.choices.items() if value is not None}
-        for name, value in self.names.items():
-            if value is not None:
-                given[name] = os.fspath(value) if isinstance(value, (str, os.PathLike)) else list(value)
-        return {"model": self.model_name, "dtype": self.dtype, "batch_size": self.batch_size, **given}
+        given |= {name: list(value) for name, value in self.names.items() if value is not None}
+        if self.revision is not None:
+            given["revision"] = self.revision
+        return {"model": self.model_name, "dtype": self.dtype, **given}
 
     def to(self, device: str | torch.device) -> Self:
         """This extractor, its model on the device."""
