@@ -11,10 +11,11 @@ import pytest
 from PIL import Image
 
 from lxmert import ComponentRegionExtractor
-from lxmert.detection import ExtractionReport, ImageFolder, extract_images, extract_regions
+from lxmert.detection import ExtractionReport, ImageFolder, extract_images, extract_regions, make_extractor
 from lxmert.processing import RegionStore
 from tests.conftest import ROOT
 from tests.detection import extraction_runs as runs
+from tests.detection.small_detector import ATTRIBUTES, OBJECTS, noise, save_small_detector
 
 
 def test_regions_are_stored_once_and_reused(
@@ -160,9 +161,7 @@ def test_a_file_that_is_taken_away_is_missed(pictures: Path, tmp_path: Path) -> 
         next((tmp_path / "store").glob("process-*.arrow")).unlink()
 
     extractor = runs.ColourExtractor(9, take_away)
-    with pytest.raises(
-        RuntimeError, match="Image 'part0/picture00' was done, but is not in .*: files of it were"
-    ):
+    with pytest.raises(RuntimeError, match="Image 'part0/picture00' was done, but is not in .*: files of it were"):
         extract_images(ImageFolder(pictures), extractor, tmp_path / "store", shard_size=3, progress=False)
     run(pictures, tmp_path / "store")
     assert runs.content(tmp_path / "store") == expected(pictures)
@@ -250,6 +249,26 @@ def test_two_runs_do_not_write_at_once(pictures: Path, tmp_path: Path) -> None:
     extract_images(ImageFolder(pictures), extractor, tmp_path / "store", shard_size=2, batch_size=1, progress=False)
     assert refused == [True]
     assert runs.content(tmp_path / "store") == expected(pictures)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_a_network_finds_the_same_in_bulk(batch_size: int, tmp_path: Path) -> None:
+    """Through workers, batches and the store, a Faster R-CNN says what it says of each picture alone."""
+    (tmp_path / "pictures").mkdir()
+    for seed, size in enumerate([(60, 80), (200, 90), (61, 80), (1, 1), (300, 2), (90, 200), (199, 90)]):
+        noise(*size, seed=seed).save(tmp_path / "pictures" / f"{seed}.png")
+    names = json.dumps({"object_names": OBJECTS, "attribute_names": ATTRIBUTES})
+    extractor = make_extractor("faster_rcnn", save_small_detector(tmp_path / "detector"), [names])
+    source, path = ImageFolder(tmp_path / "pictures"), tmp_path / "store"
+    report = extract_images(source, extractor, path, workers=2, batch_size=batch_size, progress=False)
+    store = RegionStore(path)
+    assert report.done == len(store) == 7
+    assert (store.object_names, store.attribute_names) == (OBJECTS, ATTRIBUTES)
+    for image_id, regions in store.items():
+        (alone,) = extractor(tmp_path / "pictures" / f"{image_id}.png")
+        assert regions.object_names == alone.object_names
+        np.testing.assert_allclose(regions.boxes, alone.boxes, atol=1e-2)
+        np.testing.assert_allclose(regions.features, alone.features, rtol=2e-3, atol=2e-3)
 
 
 @pytest.mark.slow
