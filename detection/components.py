@@ -7,8 +7,8 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from lxmert.detection.images import load_image
 from lxmert.detection.pixels import PIXEL_MEAN, PIXEL_STANDARD_DEVIATION, check_channels, crop_features
+from lxmert.processing.images import load_image
 from lxmert.processing.region_extractor import ImageInput, RegionExtractor
 from lxmert.processing.regions import Regions
 

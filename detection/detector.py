@@ -11,8 +11,8 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import AutoImageProcessor, AutoModelForObjectDetection
 
-from lxmert.detection.images import load_image
 from lxmert.detection.prepared import PreparedImage
+from lxmert.processing.images import load_image
 from lxmert.processing.region_extractor import ImageInput, RegionExtractor
 from lxmert.processing.regions import Regions
 
@@ -133,7 +133,7 @@ class DetectorRegionExtractor(RegionExtractor):
         """The picture as the network takes it.
 
         Raises:
-            FileNotFoundError, ValueError, TypeError: as `detection.images.load_image`.
+            FileNotFoundError, ValueError, TypeError: as `processing.images.load_image`.
         """
         picture = load_image(image)
         width, height = picture.size

@@ -12,9 +12,9 @@ from lxmert.configuration import FasterRcnnConfig
 from lxmert.configuration.faster_rcnn import Selection
 from lxmert.detection.faster_rcnn import FasterRcnnForRegionFeatures, FasterRcnnOutput
 from lxmert.detection.faster_rcnn_image_processor import FasterRcnnImageProcessor, pad_prepared
-from lxmert.detection.images import load_image
 from lxmert.detection.prepared import PreparedImage
 from lxmert.processing.bottom_up import read_label_names
+from lxmert.processing.images import load_image
 from lxmert.processing.region_extractor import ImageInput, RegionExtractor
 from lxmert.processing.regions import Regions
 

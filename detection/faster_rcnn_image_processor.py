@@ -13,7 +13,7 @@ from transformers.image_processing_utils import BaseImageProcessor
 
 from lxmert.configuration.detectron import LOADER_KEYWORDS, find_original_config, image_processor_fields
 from lxmert.configuration.plain_errors import unknown_keywords_message
-from lxmert.detection.images import load_image
+from lxmert.processing.images import load_image
 from lxmert.processing.region_extractor import ImageInput, as_image_list
 
 CAFFE_PIXEL_MEAN = (102.9801, 115.9465, 122.7717)

@@ -9,8 +9,8 @@ from PIL import Image
 from torch.nn import functional as F
 from transformers import AutoBackbone, AutoConfig, AutoImageProcessor
 
-from lxmert.detection.images import load_image
 from lxmert.detection.pixels import PIXEL_MEAN, PIXEL_STANDARD_DEVIATION, check_channels, crop_features
+from lxmert.processing.images import load_image
 from lxmert.processing.region_extractor import ImageInput, RegionExtractor
 from lxmert.processing.regions import Regions
 

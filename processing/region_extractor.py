@@ -45,7 +45,7 @@ class RegionExtractor(ABC):
         """One picture, ready for `extract`; can be pickled, so that a worker process may make it.
 
         Raises:
-            FileNotFoundError, ValueError, TypeError: as `detection.images.load_image`.
+            FileNotFoundError, ValueError, TypeError: as `processing.images.load_image`.
         """
 
     @abstractmethod

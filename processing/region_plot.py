@@ -1,11 +1,11 @@
 """Regions drawn over their picture: boxes with what they show, the surest on top."""
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
+from lxmert.processing.images import load_image
 from lxmert.processing.regions import Regions
 
 if TYPE_CHECKING:
@@ -139,30 +139,13 @@ def _open(image: Any, size: tuple[int, int]) -> Image.Image:
     """The picture, turned as its EXIF data says; without one, an empty canvas."""
     if image is None:
         return Image.new("RGB", (1, 1), EMPTY)
-    if isinstance(image, (str, os.PathLike)):
-        try:
-            with Image.open(image) as opened:
-                picture = ImageOps.exif_transpose(opened)
-        except FileNotFoundError as error:
-            raise FileNotFoundError(f"There is no image file {image}.") from error
-        except OSError as error:
-            raise ValueError(f"No image can be read from {image}: {error}.") from error
-    elif isinstance(image, Image.Image):
-        picture = ImageOps.exif_transpose(image)
-    else:
-        array = np.asarray(image)
-        if array.dtype != np.uint8 or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
-            raise ValueError(
-                "image must be a path, a PIL image or a uint8 array of shape (H, W), (H, W, 3) or (H, W, 4), "
-                f"got {type(image).__name__} {array.dtype} {array.shape}."
-            )
-        picture = Image.fromarray(array)
+    picture = load_image(image)
     if (picture.height, picture.width) != size:
         raise ValueError(
             f"image is {picture.height} x {picture.width} pixels (height x width), but the regions are of one of "
             f"{size[0]} x {size[1]}: give the picture that they were found in, or resize it to that."
         )
-    return picture.convert("RGBA")  # what is transparent shows the white below
+    return picture
 
 
 def _font_size(ax: "Axes") -> float:

@@ -10,7 +10,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from lxmert.detection.images import load_image
+from lxmert.processing.images import load_image
 from lxmert.visualization.answers import AnsweredQuestion
 
 RIGHT, WRONG, OTHER = "#2a7f4f", "#b5382c", "#b8bec6"

@@ -17,8 +17,8 @@ from PIL import Image
 
 from lxmert import Regions
 from lxmert.detection import ExtractionReport, ImageFolder, extract_images
-from lxmert.detection.images import load_image
 from lxmert.processing import RegionExtractor, RegionStore
+from lxmert.processing.images import load_image
 
 PICTURES = 14
 

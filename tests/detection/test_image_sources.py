@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from lxmert.detection import ImageDataset, ImageFolder, ImageList, ImageMapping, open_images
-from lxmert.detection.images import load_image
+from lxmert.processing.images import load_image
 
 
 def picture(shade: int = 0) -> Image.Image:
@@ -178,7 +178,5 @@ def test_a_mapping(folder: Path) -> None:
     assert shade_of(source, 0) == 9
     assert (source.where(0), source.where(1)) == ("a", str(folder / "b.png"))
     for images in ({}, {1: np.zeros((2, 2), np.uint8)}):
-        with pytest.raises(
-            ValueError, match="images must be pictures by image id, at least one, and every"
-        ):
+        with pytest.raises(ValueError, match="images must be pictures by image id, at least one, and every"):
             ImageMapping(images)

@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "detection": {"configuration", "processing"},
     "evaluation": {"processing"},
     "training": {"configuration", "modeling_lxmert", "processing", "detection", "evaluation"},
-    "visualization": {"configuration", "modeling_lxmert", "processing", "detection"},
+    "visualization": {"configuration", "modeling_lxmert", "processing"},
 }
 
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from lxmert.detection import ComponentRegionExtractor, GridRegionExtractor, ShapeRegionExtractor
-from lxmert.detection.images import load_image
+from lxmert.processing.images import load_image
 
 WHITE = (255, 255, 255)
 
