@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -10,6 +11,7 @@ from transformers import PreTrainedModel
 from transformers.utils import ModelOutput
 
 from lxmert.configuration import FasterRcnnConfig
+from lxmert.detection.original_weights import find_pickled_arrays, read_pickled_arrays
 from lxmert.detection.proposals import CellAnchors, ProposalGenerator, cell_anchors
 from lxmert.detection.resnet import STRIDE, Backbone, NormalisedConv2d, folded, make_stage
 from lxmert.detection.roi_pool import pooled_parts
@@ -88,6 +90,22 @@ class FasterRcnnPreTrainedModel(PreTrainedModel):
     main_input_name = "pixel_values"
     input_modalities = ("image",)
     _no_split_modules = ["Bottleneck"]
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, *arguments: Any, **keywords: Any) -> Any:
+        """As every transformers model; weights may also be Detectron's pickle of arrays, read without running it."""
+        given = pretrained_model_name_or_path is not None and keywords.get("state_dict") is None
+        path = find_pickled_arrays(pretrained_model_name_or_path, keywords) if given else None
+        if path is None:
+            return super().from_pretrained(pretrained_model_name_or_path, *arguments, **keywords)
+        config = keywords.pop("config", None)
+        if config is None:
+            config, keywords = cls.config_class.from_pretrained(
+                pretrained_model_name_or_path, return_unused_kwargs=True, **keywords
+            )
+        return super().from_pretrained(
+            None, *arguments, config=config, state_dict=read_pickled_arrays(path), **keywords
+        )
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:

@@ -41,9 +41,7 @@ AutoProcessor.register(LxmertConfig, LxmertProcessor, exist_ok=True)
 
 AutoConfig.register("faster_rcnn", FasterRcnnConfig, exist_ok=True)
 AutoModel.register(FasterRcnnConfig, FasterRcnnForRegionFeatures, exist_ok=True)
-AutoImageProcessor.register(
-    FasterRcnnConfig, image_processor_classes={"pil": FasterRcnnImageProcessor}, exist_ok=True
-)
+AutoImageProcessor.register(FasterRcnnConfig, image_processor_classes={"pil": FasterRcnnImageProcessor}, exist_ok=True)
 
 __version__ = "0.1.0"
 
