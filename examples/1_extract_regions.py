@@ -19,9 +19,7 @@ from lxmert.processing import RegionStore, write_bottom_up_file, write_region_fi
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add(
-        "--images", required=True, help="folder, list of files (.txt), folder of a saved data set, or name of one"
-    )
+    add("--images", required=True, help="folder, list of files (.txt), folder of a saved data set, or name of one")
     add("--extractor", required=True, help="grid, components, shapes, detector, faster_rcnn, or a class by its name")
     add("--checkpoint", help="folder, or name on the Hub, of the extractor's network")
     add("--setting", action="append", default=[], help="a keyword of the extractor, name=value; as often as wanted")
