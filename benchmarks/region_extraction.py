@@ -23,7 +23,8 @@ from lxmert import FasterRcnnConfig, FasterRcnnForRegionFeatures
 from lxmert.detection.roi_pool import roi_pool
 from lxmert.detection.suppression import suppress, suppress_in_every_class
 
-PRODUCTS = ("convolution", "addmm", "::mm", "bmm", "linear", "matmul", "gemm", "conv", "cudnn", "xmma", "cutlass")
+# Parts of the names of convolutions and matrix products: PyTorch's on a CPU, kernels on a GPU.
+PRODUCTS = ("convolution", "convolve", "addmm", "::mm", "bmm", "gemm", "fprop", "xmma", "cutlass")
 
 
 def make_model(checkpoint: str | None, device: torch.device) -> FasterRcnnForRegionFeatures:
@@ -62,11 +63,12 @@ def seconds_of(work, device: torch.device) -> float:
 def matrix_rate(dtype: torch.dtype, device: torch.device, side: int) -> float:
     """Operations a second of one large matrix product."""
     left, right = (torch.randn(side, side, dtype=dtype, device=device) for _ in range(2))
-    repeats = 20 if device.type == "cuda" else 3
+    repeats = 20 if device.type == "cuda" else 5
+    seconds_of(lambda: left @ right, device)  # the kernel is chosen
     return 2 * side**3 * repeats / seconds_of(lambda: [left @ right for _ in range(repeats)], device)
 
 
-def share_outside(model: FasterRcnnForRegionFeatures, work, device: torch.device) -> float:
+def share_outside(work, device: torch.device) -> float:
     """Share of the operators' time that is not spent in convolutions and matrix products."""
     on_gpu = device.type == "cuda"
     with profile(activities=[ProfilerActivity.CUDA if on_gpu else ProfilerActivity.CPU]) as record:
@@ -108,15 +110,18 @@ def measure(arguments: argparse.Namespace) -> list[dict]:
             last = first.to(memory_format=torch.channels_last)
             row["channels_first"].append(seconds_of(lambda own=own, first=first: own.backbone(first), device))
             row["channels_last"].append(seconds_of(lambda own=own, last=last: own.backbone(last), device))
-    for name, (own, call) in calls.items():
+    for name, (_, call) in calls.items():
         row = rows[name]
-        times = row.pop("seconds")
+        times, rates = row.pop("seconds"), row.pop("rates")
         row["images_per_second"] = arguments.batch_size / statistics.median(times)
         row["spread"] = [arguments.batch_size / max(times), arguments.batch_size / min(times)]
-        row["utilisation"] = row["operations"] / statistics.median(times) / statistics.median(row.pop("rates"))
+        # of each round by itself: other programs slow both
+        row["utilisation"] = statistics.median(
+            row["operations"] / seconds / rate for seconds, rate in zip(times, rates, strict=True)
+        )
         layouts = [statistics.median(row.pop(key)) for key in ("channels_first", "channels_last")]
         row["channels_last_gain"] = layouts[0] / layouts[1]
-        row["outside"] = share_outside(own, call, device)
+        row["outside"] = statistics.median(share_outside(call, device) for _ in range(3))
     return list(rows.values())
 
 
@@ -175,6 +180,9 @@ def main() -> None:
     parser.add_argument("--threads", type=int, help="of PyTorch on a CPU; default: PyTorch's own choice")
     parser.add_argument("--checkpoint", help="folder or name on the Hub; default: random weights")
     parser.add_argument("--tf32", action="store_true", help="let a GPU round the factors of float32 products")
+    parser.add_argument(
+        "--operators", action=argparse.BooleanOptionalAction, default=True, help="time them by themselves"
+    )
     parser.add_argument("--json", type=Path, help="write the rows to this file too")
     arguments = parser.parse_args()
     if arguments.threads:
@@ -186,9 +194,10 @@ def main() -> None:
     height, width = arguments.size
     print(f"\n{name}, torch {torch.__version__}, {height} x {width}, batch of {arguments.batch_size}\n")
     print(table(rows, arguments))
-    own = operators(torch.device(arguments.device), arguments.repeats)
-    print("\n| operator | milliseconds |\n|---|---|")
-    print("\n".join(f"| {name} | {1000 * value:.1f} |" for name, value in own.items()))
+    own = operators(torch.device(arguments.device), arguments.repeats) if arguments.operators else {}
+    if own:
+        print("\n| operator | milliseconds |\n|---|---|")
+        print("\n".join(f"| {name} | {1000 * value:.1f} |" for name, value in own.items()))
     if arguments.json:
         arguments.json.write_text(json.dumps({"precisions": rows, "operators": own}, indent=2) + "\n")
 
