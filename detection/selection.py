@@ -3,7 +3,7 @@
 import torch
 
 from lxmert.configuration import FasterRcnnConfig
-from lxmert.detection.boxes import clip, regress
+from lxmert.detection.boxes import box_areas, clip, regress
 from lxmert.detection.suppression import suppress, suppress_in_every_class
 
 BOX_WEIGHTS = (10.0, 10.0, 5.0, 5.0)
@@ -43,7 +43,8 @@ def select_regions(
     deltas = box_deltas.view(len(proposals), -1, 4)[torch.arange(len(proposals), device=classes.device), classes]
     boxes = clip(regress(proposals, deltas, BOX_WEIGHTS), image_size)
     chosen = raised_threshold(boxes, scores, list(config.nms_thresholds), config.min_boxes, config.max_boxes)
-    return chosen, boxes[chosen]
+    # A box that was moved out of the image keeps nothing of it: its proposal, where the features come from, stands in.
+    return chosen, torch.where(box_areas(boxes)[:, None] > 0, boxes, proposals)[chosen]
 
 
 def raised_threshold(

@@ -57,6 +57,9 @@ def test_the_rules_differ_in_whose_box_counts() -> None:
     proposals = torch.tensor([[0.0, 0, 20, 10]])
     chosen, boxes = select_regions(config, proposals, logits, deltas, (10, 30))
     assert (chosen.tolist(), boxes.tolist()) == ([0], [[20, 0, 30, 10]])
+    deltas[0, 4] = 100.0  # out of the image
+    chosen, boxes = select_regions(config, proposals, logits, deltas, (10, 30))
+    assert (chosen.tolist(), boxes.tolist()) == ([0], [[0, 0, 20, 10]])
     config.selection = "per_class"
     chosen, boxes = select_regions(config, proposals, logits, deltas, (10, 30))
     assert (chosen.tolist(), boxes.tolist()) == ([0], [[0, 0, 20, 10]])
