@@ -3,6 +3,7 @@
 from lxmert.detection.components import ComponentRegionExtractor
 from lxmert.detection.detector import DetectorRegionExtractor
 from lxmert.detection.extract import extract_images, extract_regions
+from lxmert.detection.extraction_pictures import draw_extracted
 from lxmert.detection.extraction_report import ExtractionReport, SkippedImage
 from lxmert.detection.faster_rcnn import FasterRcnnForRegionFeatures, FasterRcnnOutput
 from lxmert.detection.faster_rcnn_extractor import FasterRcnnRegionExtractor
@@ -35,6 +36,7 @@ __all__ = [
     "ImageSource",
     "ShapeRegionExtractor",
     "SkippedImage",
+    "draw_extracted",
     "extract_images",
     "extract_regions",
     "make_extractor",

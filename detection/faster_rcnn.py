@@ -20,7 +20,7 @@ from lxmert.detection.selection import select_regions
 ImageSizes = torch.Tensor | Sequence[tuple[int, int]]
 # Regions that go through res5 at once: on a CPU few enough for a layer's activations to stay in cache.
 PART_ON_CPU = 32
-PART = 600
+PART = 256
 
 
 @dataclass

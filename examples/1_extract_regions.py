@@ -12,7 +12,7 @@ import argparse
 
 from accelerate import PartialState
 
-from lxmert.detection import extract_images, make_extractor, open_images
+from lxmert.detection import draw_extracted, extract_images, make_extractor, open_images
 from lxmert.processing import RegionStore, write_bottom_up_file, write_region_files
 
 
@@ -34,6 +34,13 @@ def main() -> None:
     add("--id-column", help="data sets: column of the image ids; default: image_id or img_id, else row numbers")
     add("--split", help="data sets: which part, such as train")
     add("--repeated", choices=("raise", "first"), default="raise", help="data sets: ids that repeat; default: raise")
+    add(
+        "--pictures",
+        type=int,
+        default=0,
+        metavar="N",
+        help="draw the regions of N images into OUT.pictures; default: 0",
+    )
     add("--retry-skipped", action="store_true", help="try pictures again that were skipped before")
     arguments = parser.parse_args()
 
@@ -47,6 +54,8 @@ def main() -> None:
     if not PartialState().is_main_process:
         return
     print(report)
+    if arguments.pictures:
+        draw_extracted(images, RegionStore(path), f"{arguments.out}.pictures", arguments.pictures)
     if arguments.format == "tsv":
         write_bottom_up_file(RegionStore(path), arguments.out, fill_labels=True)  # -1 and 0 where there are none
     elif arguments.format != "store":
