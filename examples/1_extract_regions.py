@@ -39,7 +39,7 @@ def main() -> None:
         type=int,
         default=0,
         metavar="N",
-        help="draw the regions of N images into OUT.pictures; default: 0",
+        help="draw N images with regions in OUT.pictures; default: 0",
     )
     add("--retry-skipped", action="store_true", help="try pictures again that were skipped before")
     arguments = parser.parse_args()
