@@ -36,7 +36,7 @@ def find_original_config(
         ValueError: as `read_original_config`.
     """
     if os.path.isfile(name_or_path):
-        return None
+        return read_original_config(name_or_path) if Path(name_or_path).suffix in (".yaml", ".yml") else None
     loader = {name: keywords[name] for name in LOADER_KEYWORDS if name in keywords}
     for name in (instead_of, ORIGINAL_CONFIG_FILE):
         if found := cached_file(name_or_path, name, _raise_exceptions_for_missing_entries=False, **loader):
@@ -68,22 +68,28 @@ def config_fields(original: Mapping[str, Any]) -> dict[str, Any]:
         ValueError: a network that cannot be built here.
     """
     resnet, rpn, heads = _part(original, "resnets"), _part(original, "rpn"), _part(original, "roi_heads")
+    width = resnet.get("width_per_group")
+    inner = (resnet.get("res2_out_channels") or 256) // 4
     box_head, anchors = _part(original, "roi_box_head"), _part(original, "anchor_generator")
     model = _part(original, "model")
     for place, name, value, wanted in (
-        ("resnets", "num_groups", resnet.get("num_groups"), 1),
-        ("resnets", "norm", resnet.get("norm"), "BN"),
-        ("resnets", "out_features", resnet.get("out_features"), ["res4"]),
-        ("model", "max_pool", model.get("max_pool"), True),
-        ("anchor_generator", "offset", anchors.get("offset"), 0),
-        ("rpn", "bbox_reg_weights", rpn.get("bbox_reg_weights"), [1, 1, 1, 1]),
-        ("roi_box_head", "bbox_reg_weights", box_head.get("bbox_reg_weights"), [10, 10, 5, 5]),
-        ("roi_box_head", "cls_agnostic_bbox_reg", box_head.get("cls_agnostic_bbox_reg"), False),
-        ("roi_box_head", "attr", box_head.get("attr"), True),
-        ("proposal_generator", "min_size", _part(original, "proposal_generator").get("min_size"), 0),
+        ("resnets", "num_groups", resnet.get("num_groups"), (1,)),
+        ("resnets", "width_per_group", width, (inner,)),
+        ("resnets", "norm", resnet.get("norm"), ("BN", "FrozenBN")),
+        ("resnets", "out_features", resnet.get("out_features"), (["res4"],)),
+        ("resnets", "deform_on_per_stage", any(resnet.get("deform_on_per_stage") or ()), (False,)),
+        ("model", "max_pool", model.get("max_pool"), (True,)),
+        ("anchor_generator", "offset", anchors.get("offset"), (0,)),
+        ("rpn", "bbox_reg_weights", rpn.get("bbox_reg_weights"), ([1, 1, 1, 1],)),
+        ("roi_box_head", "bbox_reg_weights", box_head.get("bbox_reg_weights"), ([10, 10, 5, 5],)),
+        ("roi_box_head", "cls_agnostic_bbox_reg", box_head.get("cls_agnostic_bbox_reg"), (False,)),
+        ("roi_box_head", "pooler_type", box_head.get("pooler_type"), ("ROIPool",)),
+        ("roi_box_head", "attr", box_head.get("attr"), (True,)),
+        ("proposal_generator", "min_size", _part(original, "proposal_generator").get("min_size"), (0,)),
     ):
-        if value is not None and value != wanted:
-            raise ValueError(f"{place}.{name} is {value!r} in config.yaml, but only {wanted!r} can be built.")
+        if value is not None and value not in wanted:
+            can = " or ".join(map(repr, wanted))
+            raise ValueError(f"{place}.{name} is {value!r} in config.yaml, but only {can} can be built.")
     found: dict[str, Any] = {
         "embedding_size": resnet.get("stem_out_channels"),
         "stride_in_1x1": resnet.get("stride_in_1x1"),
@@ -99,7 +105,7 @@ def config_fields(original: Mapping[str, Any]) -> dict[str, Any]:
         "min_boxes": original.get("min_detections"),
         "max_boxes": original.get("max_detections"),
     }
-    if isinstance(found["nms_thresholds"], float):
+    if isinstance(found["nms_thresholds"], (int, float)):
         found["nms_thresholds"] = [found["nms_thresholds"]]
     for name, key in (("anchor_sizes", "sizes"), ("anchor_ratios", "aspect_ratios")):
         levels = anchors.get(key)
@@ -124,10 +130,14 @@ def image_processor_fields(original: Mapping[str, Any]) -> dict[str, Any]:
         ValueError: channels in another order than BGR.
     """
     inputs, model = _part(original, "input"), _part(original, "model")
-    if inputs.get("format", "BGR") != "BGR":
+    if str(inputs.get("format") or "BGR").upper() != "BGR":
         raise ValueError(f"input.format is {inputs['format']!r} in config.yaml; the detector takes 'BGR'.")
-    if any(value != 1 for value in model.get("pixel_std", ())):
-        raise ValueError(f"model.pixel_std is {model['pixel_std']!r} in config.yaml, but only 1 is known.")
+    deviation = model.get("pixel_std")
+    if deviation is not None and set(deviation if isinstance(deviation, list) else [deviation]) != {1}:
+        raise ValueError(f"model.pixel_std is {deviation!r} in config.yaml, but only 1 is known.")
+    for name in ("min_size_test", "max_size_test"):
+        if not isinstance(inputs.get(name), (int, type(None))):
+            raise ValueError(f"input.{name} is {inputs[name]!r} in config.yaml, but must be one whole number.")
     found = {
         "shorter_side": inputs.get("min_size_test"),
         "longer_side": inputs.get("max_size_test"),
@@ -140,7 +150,9 @@ def _part(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """A section of the file, which may lie at the top or below `model`."""
     part = content.get(name)
     if part is None and name != "model":
-        part = (content.get("model") or {}).get(name)
+        part = _part(content, "model").get(name)
+    if part is not None and not isinstance(part, Mapping):
+        raise ValueError(f"{name} is {part!r} in config.yaml, but must hold settings by name.")
     return part or {}
 
 

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any, Literal, Self
 
@@ -10,7 +10,7 @@ from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
 from lxmert.configuration.detectron import LOADER_KEYWORDS, config_fields, find_original_config
-from lxmert.configuration.plain_errors import unknown_keywords_message, with_plain_errors
+from lxmert.configuration.plain_errors import refuse_misspelt, unknown_keywords_message, with_plain_errors
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class FasterRcnnConfig(PreTrainedConfig):
         roi_pool_size: cells each way that a region is pooled to.
         num_objects: number of object classes, background not counted.
         num_attributes: number of attributes, "none" not counted.
-        object_names: their names, `num_objects` of them; also as `id2label`.
+        object_names: their names, `num_objects` of them. transformers' `id2label` says the same.
         attribute_names: likewise of the attributes.
         class_embedding_size: width of the class's embedding that the attributes are predicted from.
         attribute_hidden_size: width inside the attribute head.
@@ -55,7 +55,8 @@ class FasterRcnnConfig(PreTrainedConfig):
               are left; the best `max_boxes` stay.
             * "per_class", the Caffe code of bottom-up attention: proposals keep their own boxes. Non-maximum
               suppression for each class by itself; a proposal counts with its best score among the classes where it
-              survives. All above `score_threshold` stay, but at least `min_boxes` and at most `max_boxes`.
+              survives. All above `score_threshold` stay, but at least `min_boxes` and at most `max_boxes`: 10 and
+              100 in Anderson's adaptive features, 36 and 36 where every image has 36.
 
             Either way an image without that many different boxes gives fewer, but always one.
         min_boxes: see `selection`.
@@ -112,11 +113,25 @@ class FasterRcnnConfig(PreTrainedConfig):
             known = {field.name for field in fields(self)} | BASE_KEYWORDS
             raise TypeError(unknown_keywords_message("FasterRcnnConfig", unknown, known - {"_name_or_path"}) + ".")
         kwargs.pop("model_type", None)
+        given: tuple[Any, Any] = (self.id2label, self.label2id)
+        self._name_objects(*given)
+        super().__post_init__(**kwargs)
+
+    def _name_objects(self, id2label: dict | None, label2id: dict | None) -> None:
+        """Make `object_names`, `id2label` and `label2id` agree; transformers' `LABEL_i` says nothing."""
         for name in ("object_names", "attribute_names"):  # a file may hold them as a list
             if (names := getattr(self, name)) is not None:
-                setattr(self, name, tuple(names))
-        self._label_objects()
-        super().__post_init__(**kwargs)
+                setattr(self, name, _checked_names(name, names))
+        by_id = {i: label for label, i in label2id.items()} if id2label is None and label2id else id2label or {}
+        labels = [str(label) for _, label in sorted((int(i), label) for i, label in by_id.items())]
+        if labels and labels != [f"LABEL_{i}" for i in range(len(labels))]:
+            if self.object_names is None:
+                self.object_names = tuple(labels)
+            elif list(self.object_names) != labels:
+                raise ValueError("object_names and id2label disagree: give one of them, the other follows.")
+        labels = list(self.object_names or [f"LABEL_{i}" for i in range(self.num_objects)])
+        self.id2label = dict(enumerate(labels))
+        self.label2id = {label: i for i, label in self.id2label.items()}
 
     def validate_architecture(self) -> None:
         """Refuse values that cannot be built or chosen by; `@strict` calls it on construction."""
@@ -142,14 +157,19 @@ class FasterRcnnConfig(PreTrainedConfig):
             raise ValueError("Thresholds must lie in [0, 1], and nms_thresholds must hold at least one.")
         if list(self.nms_thresholds) != sorted(self.nms_thresholds):
             raise ValueError(f"nms_thresholds must rise, got {self.nms_thresholds!r}.")
-        for name, count in (("object_names", self.num_objects), ("attribute_names", self.num_attributes)):
-            names = getattr(self, name)
+        self._check_counts(self.object_names, self.attribute_names)
+        super().validate_architecture()
+
+    def _check_counts(self, object_names: Sequence[str] | None, attribute_names: Sequence[str] | None) -> None:
+        for name, names, count in (
+            ("object_names", object_names, self.num_objects),
+            ("attribute_names", attribute_names, self.num_attributes),
+        ):
             if names is not None and len(names) != count:
                 raise ValueError(
                     f"{name} has {len(names)} names for {count} classes: give the list that the checkpoint was trained "
                     "with, background and `none` left out."
                 )
-        super().validate_architecture()
 
     def set_names(
         self, object_names: Sequence[str] | None = None, attribute_names: Sequence[str] | None = None
@@ -157,24 +177,21 @@ class FasterRcnnConfig(PreTrainedConfig):
         """Name the classes, as `read_label_names` reads them from a vocabulary file; saved with the configuration.
 
         Raises:
-            ValueError: names whose number is not that of the classes.
+            ValueError: names whose number is not that of the classes; nothing is changed then.
+            TypeError: names that are no list of strings.
         """
-        if object_names is not None:
-            self.object_names = tuple(object_names)
-        if attribute_names is not None:
-            self.attribute_names = tuple(attribute_names)
-        self.validate_architecture()
-        self._label_objects()
-
-    def _label_objects(self) -> None:
-        """`id2label` and `label2id`, which transformers' users look for, follow from `object_names`."""
-        labels = self.object_names or [f"LABEL_{i}" for i in range(self.num_objects)]
-        self.id2label = dict(enumerate(labels))
-        self.label2id = {label: i for i, label in self.id2label.items()}
+        objects = None if object_names is None else _checked_names("object_names", object_names)
+        attributes = None if attribute_names is None else _checked_names("attribute_names", attribute_names)
+        self._check_counts(objects, attributes)  # before anything is changed
+        self.object_names = objects or self.object_names
+        self.attribute_names = attributes or self.attribute_names
+        self._name_objects(None, None)
 
     @classmethod
     def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Self | tuple[Self, dict[str, Any]]:
         """A configuration from the content of a config.json; `kwargs` override it, unknown fields of the file are kept.
+
+        Of `min_boxes` and `max_boxes` one may be given alone: the other moves where it must.
 
         Raises:
             ValueError, TypeError: as the constructor does.
@@ -182,10 +199,13 @@ class FasterRcnnConfig(PreTrainedConfig):
         known = {field.name for field in fields(cls)} | BASE_KEYWORDS
         unknown = {name: value for name, value in config_dict.items() if name not in known}
         values = {name: value for name, value in config_dict.items() if name in known}
-        for name in ("id2label", "label2id"):  # follow from object_names
-            values.pop(name, None)
         overrides = {name: kwargs.pop(name) for name in kwargs.keys() & known if name not in ("torch_dtype", "dtype")}
-        result = super().from_dict(values | overrides, **kwargs)
+        if not kwargs.get("return_unused_kwargs", False):
+            refuse_misspelt(cls.__name__, kwargs, known)
+        if overrides.keys() & {"object_names", "id2label", "label2id"}:
+            for name in ("object_names", "id2label", "label2id"):
+                values.pop(name, None)
+        result = super().from_dict(values | fitting_limits(overrides, values) | overrides, **kwargs)
         config = result[0] if isinstance(result, tuple) else result
         for name, value in unknown.items():
             setattr(config, name, value)
@@ -219,3 +239,26 @@ class FasterRcnnConfig(PreTrainedConfig):
         for name in ("id2label", "label2id"):
             values.pop(name, None)
         return values
+
+
+def fitting_limits(overrides: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """`min_boxes` or `max_boxes` as it must be beside the other one, if only that one is given.
+
+    Args:
+        overrides: what a user gives.
+        values: of a checkpoint; what it leaves out has its default.
+    """
+    for given in (overrides, values):
+        low, high = (given.get(name) for name in ("min_boxes", "max_boxes"))
+        if (low is None) != (high is None):
+            rest = {"min_boxes": FasterRcnnConfig.min_boxes, "max_boxes": FasterRcnnConfig.max_boxes, **values}
+            if low is None:
+                return {"min_boxes": min(rest["min_boxes"], high)}
+            return {"max_boxes": max(rest["max_boxes"], low)}
+    return {}
+
+
+def _checked_names(name: str, names: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(names, str) or not all(isinstance(item, str) for item in names):
+        raise TypeError(f"{name} must be a list of strings, got {names!r:.80}.")
+    return tuple(names)

@@ -1,6 +1,5 @@
 """The configuration of LXMERT: sizes, pre-training tasks and answer labels."""
 
-import difflib
 import logging
 import os
 from dataclasses import fields
@@ -10,7 +9,7 @@ from huggingface_hub.dataclasses import strict
 from transformers import GenerationConfig, PreTrainedConfig
 from transformers.activations import ACT2FN
 
-from lxmert.configuration.plain_errors import unknown_keywords_message, with_plain_errors
+from lxmert.configuration.plain_errors import refuse_misspelt, unknown_keywords_message, with_plain_errors
 
 logger = logging.getLogger(__name__)
 
@@ -214,10 +213,7 @@ class LxmertConfig(PreTrainedConfig):
         values |= overrides
 
         if not kwargs.get("return_unused_kwargs", False):
-            # Other keywords may be a loader's own (revision, token, ...).
-            misspelt = {name for name in kwargs.keys() - known if difflib.get_close_matches(name, known, 1, 0.85)}
-            if misspelt:
-                raise TypeError(unknown_keywords_message("LxmertConfig", misspelt, known) + ".")
+            refuse_misspelt("LxmertConfig", kwargs, known)
         result = super().from_dict(values, **kwargs)
         config = result[0] if isinstance(result, tuple) else result
         for name, value in unknown.items():

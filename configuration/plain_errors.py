@@ -33,6 +33,17 @@ def _raising_the_cause(class_name: str, method: Callable[..., None]) -> Callable
     return wrapper
 
 
+def refuse_misspelt(caller: str, keywords: Collection[str], known: Collection[str]) -> None:
+    """Refuse keywords of a loader that are nearly a field; others may be the loader's own (revision, token, ...).
+
+    Raises:
+        TypeError: naming the fields that were meant.
+    """
+    misspelt = {name for name in set(keywords) - set(known) if difflib.get_close_matches(name, known, n=1, cutoff=0.85)}
+    if misspelt:
+        raise TypeError(unknown_keywords_message(caller, misspelt, known) + ".")
+
+
 def unknown_keywords_message(caller: str, unknown: Collection[str], known: Collection[str]) -> str:
     """Names every unknown keyword of a call together with the nearest known one, where one is near."""
     hints = []

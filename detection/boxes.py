@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import torch
 
 # A box grows at most by this factor in one regression, or exp would overflow.
@@ -55,3 +56,16 @@ def clip(boxes: torch.Tensor, image_size: tuple[int, int]) -> torch.Tensor:
     """Boxes cut at the borders of an image of (height, width) pixels."""
     height, width = image_size
     return torch.minimum(boxes.clamp(min=0), boxes.new_tensor([width, height, width, height]))
+
+
+def beyond_the_first_pixel(boxes: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
+    """Boxes (R, 4) as `Regions` takes them: all of them in the first pixel would pass for divided by the image's size.
+
+    Then the first one is made two pixels wide and high, as far as the image is.
+    """
+    if boxes.max() > 1:
+        return boxes
+    boxes = boxes.copy()
+    height, width = image_size
+    boxes[0, 2:] = min(width, 2), min(height, 2)
+    return boxes

@@ -11,9 +11,10 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import AutoImageProcessor, AutoModelForObjectDetection
 
+from lxmert.detection.boxes import beyond_the_first_pixel
 from lxmert.detection.prepared import PreparedImage
 from lxmert.processing.images import load_image
-from lxmert.processing.region_extractor import ImageInput, RegionExtractor
+from lxmert.processing.region_extractor import ImageInput, RegionExtractor, nameless
 from lxmert.processing.regions import Regions
 
 # What transformers calls the head that turns a query's state into class scores, in all of its detectors.
@@ -121,10 +122,7 @@ class DetectorRegionExtractor(RegionExtractor):
             ValueError: a model that was given as an object and has no name to be found by.
         """
         if not self.model_name:
-            raise ValueError(
-                "The model or its image processor was given as an object and has no name: save both into one folder "
-                "and give that folder, so that they can be found again."
-            )
+            raise nameless("model")
         settings: dict[str, Any] = {"model": self.model_name, "threshold": self.threshold}
         settings |= {"minimum_regions": self.minimum_regions, "maximum_regions": self.maximum_regions}
         return settings if self.revision is None else settings | {"revision": self.revision}
@@ -173,7 +171,9 @@ class DetectorRegionExtractor(RegionExtractor):
             regions.append(
                 Regions(
                     features=states[i, kept].numpy(),
-                    boxes=_pixel_corners(boxes[i, kept], item.image_size).numpy(),
+                    boxes=beyond_the_first_pixel(
+                        _pixel_corners(boxes[i, kept], item.image_size).numpy(), item.image_size
+                    ),
                     image_size=item.image_size,
                     object_ids=labels[i, kept].numpy(),
                     object_scores=scores[i, kept].numpy(),
@@ -304,7 +304,4 @@ def _pixel_corners(boxes: torch.Tensor, image_size: tuple[int, int]) -> torch.Te
     corners = torch.cat([centres - sides / 2, centres + sides / 2], dim=-1) * limits
     corners = torch.minimum(corners.clamp(min=0), limits)
     low, high = corners.split(2, dim=-1)  # D-FINE's distances from the centre may be negative
-    corners = torch.cat([torch.minimum(low, high), torch.maximum(low, high)], dim=-1)
-    if corners.max() <= 1:  # `Regions` would take boxes in the first pixel only for normalised ones
-        corners[0, 2:] = limits[2:].clamp(max=2)
-    return corners
+    return torch.cat([torch.minimum(low, high), torch.maximum(low, high)], dim=-1)

@@ -1,5 +1,6 @@
 """Faster R-CNN with attributes: the detector whose features LXMERT was trained on."""
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,16 +12,17 @@ from transformers import PreTrainedModel
 from transformers.utils import ModelOutput
 
 from lxmert.configuration import FasterRcnnConfig
-from lxmert.detection.original_weights import find_pickled_arrays, read_pickled_arrays
-from lxmert.detection.proposals import CellAnchors, ProposalGenerator, cell_anchors
+from lxmert.configuration.detectron import LOADER_KEYWORDS
+from lxmert.detection.faster_rcnn_checks import ImageSizes, checked_boxes, checked_scales, checked_sizes
+from lxmert.detection.original_weights import find_original_weights, read_original_weights
+from lxmert.detection.proposals import AnchorGenerator, CellAnchors, ProposalGenerator, cell_anchors
 from lxmert.detection.resnet import STRIDE, Backbone, NormalisedConv2d, folded, make_stage
 from lxmert.detection.roi_pool import pooled_parts
 from lxmert.detection.selection import select_regions
 
-ImageSizes = torch.Tensor | Sequence[tuple[int, int]]
 # Regions that go through res5 at once: on a CPU few enough for a layer's activations to stay in cache.
-PART_ON_CPU = 32
-PART = 256
+REGIONS_AT_ONCE_ON_CPU = 32
+REGIONS_AT_ONCE = 256
 
 
 @dataclass
@@ -89,30 +91,58 @@ class FasterRcnnPreTrainedModel(PreTrainedModel):
     base_model_prefix = ""
     main_input_name = "pixel_values"
     input_modalities = ("image",)
-    _no_split_modules = ["Bottleneck"]
+    # Anchors follow from the configuration; frozen normalisation counts no batches.
+    _keys_to_ignore_on_load_missing = [r"cell_anchors", r"num_batches_tracked"]
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, *arguments: Any, **keywords: Any) -> Any:
-        """As every transformers model; weights may also be Detectron's pickle of arrays, read without running it."""
-        given = pretrained_model_name_or_path is not None and keywords.get("state_dict") is None
-        path = find_pickled_arrays(pretrained_model_name_or_path, keywords) if given else None
+        """As every transformers model; a pytorch_model.bin may also be Detectron's pickle of arrays.
+
+        Raises:
+            ValueError: weights that cannot be read without running code, or of other anchors than the configuration's.
+        """
+        name = pretrained_model_name_or_path
+        given = name is not None and keywords.get("state_dict") is None
+        path = find_original_weights(name, keywords) if given else None
         if path is None:
-            return super().from_pretrained(pretrained_model_name_or_path, *arguments, **keywords)
-        config = keywords.pop("config", None)
-        if config is None:
-            config, keywords = cls.config_class.from_pretrained(
-                pretrained_model_name_or_path, return_unused_kwargs=True, **keywords
-            )
-        return super().from_pretrained(
-            None, *arguments, config=config, state_dict=read_pickled_arrays(path), **keywords
-        )
+            loaded = super().from_pretrained(name, *arguments, **keywords)
+        else:
+            dtype = keywords.pop("dtype", keywords.pop("torch_dtype", None))
+            config = keywords.pop("config", None)
+            if config is None:
+                config, keywords = cls.config_class.from_pretrained(name, return_unused_kwargs=True, **keywords)
+            for keyword in ("use_safetensors", *LOADER_KEYWORDS):
+                keywords.pop(keyword, None)
+            if dtype not in (None, "auto"):
+                keywords["dtype"] = dtype
+            weights = read_original_weights(path)
+            loaded = super().from_pretrained(None, *arguments, config=config, state_dict=weights, **keywords)
+            model = loaded[0] if isinstance(loaded, tuple) else loaded
+            model.name_or_path = model.config._name_or_path = os.fspath(name)
+        (loaded[0] if isinstance(loaded, tuple) else loaded)._check_anchors()
+        return loaded
+
+    def _check_anchors(self) -> None:
+        """The checkpoint's anchors are not read: they must be those of the configuration."""
+        for module in self.modules():
+            if isinstance(module, AnchorGenerator):
+                there = module.cell_anchors.get_buffer("0").float().cpu()
+                here = cell_anchors(self.config.anchor_sizes, self.config.anchor_ratios)
+                if there.shape != here.shape or not torch.allclose(there, here, rtol=0.01):
+                    raise ValueError(
+                        f"The checkpoint's anchors, the first {there[0].tolist()}, are not those of the configuration, "
+                        f"{here[0].tolist()}: give the anchor_sizes and anchor_ratios that it was trained with."
+                    )
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         if isinstance(module, NormalisedConv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         elif isinstance(module, nn.BatchNorm2d):
-            module.reset_parameters()
+            # One by one: where a file has some of them, `nn.init` leaves these as they are.
+            for name, value in (("weight", 1), ("bias", 0), ("running_mean", 0), ("running_var", 1)):
+                nn.init.constant_(getattr(module, name), value)
+            nn.init.zeros_(module.get_buffer("num_batches_tracked"))
         elif isinstance(module, (nn.Conv2d, nn.Linear, nn.Embedding)):
             nn.init.normal_(module.weight, std=self.config.initializer_range)
             if isinstance(bias := getattr(module, "bias", None), torch.Tensor):
@@ -164,12 +194,8 @@ class FasterRcnnForRegionFeatures(FasterRcnnPreTrainedModel):
         Raises:
             ValueError: other shapes, sizes beyond the tensor, or values that are not finite.
         """
-        sizes = _checked_sizes(pixel_values, image_sizes)
-        scales = torch.ones(len(sizes), 2) if scales_yx is None else torch.as_tensor(scales_yx, dtype=torch.float32)
-        if scales.shape != (len(sizes), 2):
-            raise ValueError(
-                f"scales_yx must be ({len(sizes)}, 2), one pair for each image, got {tuple(scales.shape)}."
-            )
+        sizes = checked_sizes(pixel_values, image_sizes)
+        scales = checked_scales(scales_yx, len(sizes))
         found: list[dict[str, torch.Tensor]] = [{} for _ in sizes]
         for rows, own_sizes, feature_map in self._feature_maps(pixel_values, sizes):
             proposals = [boxes for boxes, _ in self.proposal_generator(feature_map, own_sizes)]
@@ -196,12 +222,10 @@ class FasterRcnnForRegionFeatures(FasterRcnnPreTrainedModel):
         """
         if image_sizes is None:
             image_sizes = [(pixel_values.shape[-2], pixel_values.shape[-1])] * len(pixel_values)
-        sizes = _checked_sizes(pixel_values, image_sizes)
+        sizes = checked_sizes(pixel_values, image_sizes)
         if len(boxes) != len(sizes):
             raise ValueError(f"boxes holds {len(boxes)} tensors for {len(sizes)} images: give one for each.")
-        for i, item in enumerate(boxes):
-            if item.ndim != 2 or item.shape[1] != 4:
-                raise ValueError(f"boxes must be tensors (R, 4), got {tuple(item.shape)} as number {i}.")
+        boxes = [checked_boxes(item, i) for i, item in enumerate(boxes)]
         found: list[torch.Tensor] = [torch.empty(0)] * len(sizes)
         for rows, _, feature_map in self._feature_maps(pixel_values, sizes):
             for row, features in zip(
@@ -246,7 +270,7 @@ class FasterRcnnForRegionFeatures(FasterRcnnPreTrainedModel):
         images = torch.repeat_interleave(
             torch.arange(len(boxes), device=joined.device), torch.tensor(counts, device=joined.device)
         )
-        size = PART_ON_CPU if feature_map.device.type == "cpu" else PART
+        size = REGIONS_AT_ONCE_ON_CPU if feature_map.device.type == "cpu" else REGIONS_AT_ONCE
         pooled = pooled_parts(feature_map, joined, images, self.config.roi_pool_size, 1 / STRIDE, size)
         return self.roi_heads(pooled).split(counts)
 
@@ -277,23 +301,3 @@ class FasterRcnnForRegionFeatures(FasterRcnnPreTrainedModel):
 def _mean(hidden: torch.Tensor) -> torch.Tensor:
     """(R, C, h, w) to (R, C). As a pooling: with channels last three to eight times faster than `mean`."""
     return F.avg_pool2d(hidden, (hidden.shape[-2], hidden.shape[-1])).flatten(1)
-
-
-def _checked_sizes(pixel_values: torch.Tensor, image_sizes: ImageSizes) -> list[tuple[int, int]]:
-    if pixel_values.ndim != 4 or pixel_values.shape[1] != 3 or not len(pixel_values):
-        raise ValueError(f"pixel_values must be (B, 3, H, W) with B >= 1, got {tuple(pixel_values.shape)}.")
-    if pixel_values.device.type == "cpu" and not torch.isfinite(pixel_values).all():
-        raise ValueError("pixel_values holds NaN or infinite values: check the picture or how it was prepared.")
-    rows = image_sizes.tolist() if isinstance(image_sizes, torch.Tensor) else image_sizes
-    sizes = [(int(height), int(width)) for height, width in rows]
-    if len(sizes) != len(pixel_values):
-        raise ValueError(
-            f"image_sizes has {len(sizes)} rows for {len(pixel_values)} images: give (height, width) of each."
-        )
-    for height, width in sizes:
-        if not (1 <= height <= pixel_values.shape[2] and 1 <= width <= pixel_values.shape[3]):
-            raise ValueError(
-                f"image_sizes has {height} x {width} (height x width), but pixel_values are "
-                f"{pixel_values.shape[2]} x {pixel_values.shape[3]}."
-            )
-    return sizes

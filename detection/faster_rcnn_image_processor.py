@@ -1,5 +1,6 @@
 """From a picture to what the Faster R-CNN takes. The one place where RGB becomes BGR."""
 
+import math
 import os
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -12,10 +13,11 @@ from transformers import BatchFeature
 from transformers.image_processing_utils import BaseImageProcessor
 
 from lxmert.configuration.detectron import LOADER_KEYWORDS, find_original_config, image_processor_fields
-from lxmert.configuration.plain_errors import unknown_keywords_message
+from lxmert.configuration.plain_errors import refuse_misspelt, unknown_keywords_message
 from lxmert.processing.images import load_image
 from lxmert.processing.region_extractor import ImageInput, as_image_list
 
+SETTINGS = frozenset({"shorter_side", "longer_side", "pixel_mean", "antialias"})
 CAFFE_PIXEL_MEAN = (102.9801, 115.9465, 122.7717)
 
 
@@ -53,12 +55,16 @@ class FasterRcnnImageProcessor(BaseImageProcessor):
     ):
         saved = {"image_processor_type", "processor_class", "feature_extractor_type", "auto_map", "_commit_hash"}
         if unknown := kwargs.keys() - saved:
-            known = {"shorter_side", "longer_side", "pixel_mean", "antialias"}
-            raise TypeError(unknown_keywords_message("FasterRcnnImageProcessor", unknown, known) + ".")
+            raise TypeError(unknown_keywords_message("FasterRcnnImageProcessor", unknown, SETTINGS) + ".")
         super().__init__(**kwargs)
+        for name, value in (("shorter_side", shorter_side), ("longer_side", longer_side)):
+            if not isinstance(value, int):
+                raise TypeError(f"{name} must be a whole number of pixels, got {value!r}.")
+        if not isinstance(antialias, bool):
+            raise TypeError(f"antialias must be True or False, got {antialias!r}.")
         if not 1 <= shorter_side <= longer_side:
             raise ValueError(f"1 <= shorter_side <= longer_side must hold, got {shorter_side} and {longer_side}.")
-        if len(pixel_mean) != 3:
+        if len(pixel_mean) != 3 or not all(math.isfinite(value) for value in pixel_mean):
             raise ValueError(f"pixel_mean must be three numbers for B, G, R, got {pixel_mean!r}.")
         self.shorter_side = shorter_side
         self.longer_side = longer_side
@@ -79,6 +85,8 @@ class FasterRcnnImageProcessor(BaseImageProcessor):
             int64, height and width that each picture takes of it; `scales_yx` (B, 2), float32, original size / that.
         """
         pictures = [load_image(image) for image in as_image_list(images)]
+        if not pictures:
+            raise ValueError("images is an empty list.")
         prepared = [self.prepare(picture) for picture in pictures]
         sizes = [(picture.height, picture.width) for picture in pictures]
         return BatchFeature(pad_prepared(prepared, sizes), tensor_type=return_tensors)
@@ -86,7 +94,9 @@ class FasterRcnnImageProcessor(BaseImageProcessor):
     preprocess = __call__
 
     def prepare(self, picture: Image.Image) -> torch.Tensor:
-        """(3, h, w), one RGB picture resized, as BGR, minus the mean."""
+        """(3, h, w), one picture resized, as BGR, minus the mean."""
+        if picture.mode != "RGB":
+            picture = load_image(picture)
         size = resized_size(picture.height, picture.width, self.shorter_side, self.longer_side)
         if self.antialias:
             picture = picture.resize((size[1], size[0]), Image.Resampling.BILINEAR)
@@ -95,6 +105,18 @@ class FasterRcnnImageProcessor(BaseImageProcessor):
         if not self.antialias:
             pixels = F.interpolate(pixels[None], size=size, mode="bilinear", align_corners=False)[0]
         return pixels - torch.tensor(self.pixel_mean)[:, None, None]
+
+    @classmethod
+    def from_dict(cls, image_processor_dict: dict[str, Any], **kwargs: Any) -> Any:
+        """An image processor from the content of its file; `kwargs` override it and are checked like it.
+
+        Raises:
+            TypeError: a keyword that is nearly one of the settings, or as the constructor.
+            ValueError: as the constructor.
+        """
+        overrides = {name: kwargs.pop(name) for name in SETTINGS & kwargs.keys()}
+        refuse_misspelt(cls.__name__, kwargs, SETTINGS)
+        return super().from_dict(image_processor_dict | overrides, **kwargs)
 
     @classmethod
     def get_image_processor_dict(

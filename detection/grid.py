@@ -11,7 +11,7 @@ from transformers import AutoBackbone, AutoConfig, AutoImageProcessor
 
 from lxmert.detection.pixels import PIXEL_MEAN, PIXEL_STANDARD_DEVIATION, check_channels, crop_features
 from lxmert.processing.images import load_image
-from lxmert.processing.region_extractor import ImageInput, RegionExtractor
+from lxmert.processing.region_extractor import ImageInput, RegionExtractor, nameless
 from lxmert.processing.regions import Regions
 
 
@@ -92,10 +92,7 @@ class GridRegionExtractor(RegionExtractor):
             pixels = {"mean": list(self.mean), "standard_deviation": list(self.standard_deviation)}
             return settings | {"crop_size": self.crop_size} | pixels
         if not self.backbone_name:
-            raise ValueError(
-                "The backbone or its image processor was given as an object and has no name: save both into one folder "
-                "and give that folder, so that they can be found again."
-            )
+            raise nameless("backbone")
         return settings | {"backbone": self.backbone_name}
 
     def prepare(self, image: ImageInput) -> Image.Image:

@@ -1,4 +1,4 @@
-"""A pytorch_model.bin that is no file of `torch.save` but a pickle of numpy arrays, as Detectron's weights come."""
+"""A pytorch_model.bin as published checkpoints have it: by torch, or a pickle of arrays as Detectron's weights come."""
 
 import os
 import pickle
@@ -24,47 +24,76 @@ HARMLESS = {
     ("numpy._core.numeric", "_frombuffer"),
     ("_codecs", "encode"),
 }
+NO_WEIGHTS = {b"<": "a web page", b"version https://git-lfs": "a pointer of Git LFS"}
+ENVELOPES = ("model", "state_dict")
 
 
-def find_pickled_arrays(name_or_path: str | os.PathLike, keywords: Mapping[str, Any]) -> Path | None:
-    """The pytorch_model.bin of a folder or Hub repository, if it is the only weights there and a plain pickle.
+def find_original_weights(name_or_path: str | os.PathLike, keywords: Mapping[str, Any]) -> Path | None:
+    """The pytorch_model.bin of a folder or Hub repository, if there are no other weights.
 
     Args:
         name_or_path: a folder, or a repository's name.
         keywords: those of `from_pretrained`; what concerns finding files is used (revision, token, ...).
     """
+    if keywords.get("use_safetensors") or keywords.get("variant"):
+        return None
     loader = {name: keywords[name] for name in LOADER_KEYWORDS if name in keywords}
     for name in (SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_INDEX_NAME, WEIGHTS_NAME):
         if found := cached_file(name_or_path, name, _raise_exceptions_for_missing_entries=False, **loader):
-            break
-    if not found or name != WEIGHTS_NAME or zipfile.is_zipfile(found):
-        return None
-    with open(found, "rb") as file:
-        return None if file.read(len(TORCH_START)) == TORCH_START else Path(found)
+            return Path(found) if name == WEIGHTS_NAME else None
+    return None
 
 
-def read_pickled_arrays(path: str | os.PathLike) -> dict[str, torch.Tensor]:
-    """Tensors by name from a pickle of numpy arrays, by themselves or below "model". No code in the file is run.
+def read_original_weights(path: str | os.PathLike) -> dict[str, torch.Tensor]:
+    """Tensors by name, by themselves or below "model" or "state_dict", without `nn.DataParallel`'s "module.".
+
+    No code that the file may hold is run.
 
     Raises:
-        ValueError: a file that is damaged, that names anything but arrays, or that holds anything but arrays by name.
+        ValueError: a file that is damaged or no weights file, that names anything but tensors and arrays, or that holds
+            anything else by name.
     """
+    with open(path, "rb") as file:
+        start = file.read(64)
+    for sign, what in NO_WEIGHTS.items():
+        if start.lstrip().startswith(sign):
+            raise ValueError(f"{path} holds no weights, it is {what}: download the file itself.")
+    by_torch = zipfile.is_zipfile(path) or start.startswith(TORCH_START)
     try:
-        with open(path, "rb") as file:
-            content = _ArrayUnpickler(file, encoding="latin1").load()
-    except (pickle.UnpicklingError, EOFError, ValueError, AttributeError, IndexError, KeyError, TypeError) as error:
+        content = _load_torch(path) if by_torch else _load_pickle(path)
+    except (
+        *(pickle.UnpicklingError, EOFError, ValueError, AttributeError, IndexError, KeyError, TypeError),
+        *(RuntimeError, ImportError, MemoryError),
+    ) as error:
+        said = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(
-            f"{path} does not load as plain arrays: it is damaged, or holds Python objects, whose loading could run "
-            f"any code, which is never done here ({error}). If you trust it, load it yourself and save its tensors."
+            f"{path} does not load as plain tensors or arrays: it is damaged, or holds Python objects, whose loading "
+            f"could run any code, which is never done here ({said}). If you trust where it comes from, load it "
+            "yourself and save its state_dict() of tensors again."
         ) from error
-    if isinstance(content, Mapping) and isinstance(content.get("model"), Mapping):
-        content = content["model"]
+    for name in ENVELOPES:
+        if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
+            content = content[name]
     if not isinstance(content, Mapping) or not content:
-        raise ValueError(f"{path} must hold arrays by name, got {type(content).__name__}.")
-    for name, value in content.items():
-        if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiu":
-            raise ValueError(f"{path} must hold arrays of numbers by name, but {name!r} is {type(value).__name__}.")
-    return {str(name): torch.from_numpy(value.copy()) for name, value in content.items()}
+        raise ValueError(f"{path} must hold tensors or arrays by name, got {type(content).__name__}.")
+    return {str(name).removeprefix("module."): _as_tensor(path, name, value) for name, value in content.items()}
+
+
+def _load_torch(path: str | os.PathLike) -> Any:
+    return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+
+
+def _load_pickle(path: str | os.PathLike) -> Any:
+    with open(path, "rb") as file:
+        return _ArrayUnpickler(file, encoding="latin1").load()
+
+
+def _as_tensor(path: str | os.PathLike, name: str, value: Any) -> torch.Tensor:
+    if isinstance(value, torch.Tensor):
+        return value
+    if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiu":
+        raise ValueError(f"{path} must hold tensors or arrays by name, but {name!r} is {type(value).__name__}.")
+    return torch.from_numpy(value.astype(value.dtype.newbyteorder("="), copy=True))
 
 
 class _ArrayUnpickler(pickle.Unpickler):

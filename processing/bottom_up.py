@@ -160,8 +160,16 @@ def to_region_store(
 
 
 def read_label_names(path: str | Path) -> list[str]:
-    """Names of a detector's classes: one a line, of synonyms between commas the first."""
-    return [line.split(",")[0].strip() for line in Path(path).read_text(encoding="utf-8").splitlines()]
+    """Names of a detector's classes: one a line, of synonyms between commas the first.
+
+    Raises:
+        ValueError: a line without a name; the ids of those behind it would be doubtful.
+    """
+    lines = Path(path).read_text(encoding="utf-8-sig").rstrip().splitlines()
+    names = [line.split(",")[0].strip() for line in lines]
+    if "" in names:
+        raise ValueError(f"{path}, line {names.index('') + 1}: there is no name. Give each class its line.")
+    return names
 
 
 class _RowError(ValueError):

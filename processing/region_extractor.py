@@ -95,6 +95,14 @@ class RegionExtractor(ABC):
         return f"{type(self).__name__}({settings})"
 
 
+def nameless(part: str) -> ValueError:
+    """The error of `settings` where a network was given as an object."""
+    return ValueError(
+        f"The {part} or its image processor was given as an object and has no name: save both into one folder and give "
+        "that folder, so that they can be found again."
+    )
+
+
 def as_image_list(images: ImageInput | Sequence[ImageInput]) -> list[ImageInput]:
     """A list of images from one image or several."""
     if isinstance(images, (str, bytes, Image.Image)) or hasattr(images, "__fspath__"):

@@ -120,7 +120,7 @@ def test_tuples_are_read_and_python_objects_are_not(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ({"resnets": {"norm": "GN"}}, "resnets.norm is 'GN' in config.yaml, but only 'BN' can be built"),
+        ({"resnets": {"norm": "GN"}}, "resnets.norm is 'GN' in config.yaml, but only 'BN' or 'FrozenBN' can be built"),
         ({"resnets": {"depth": 18}}, "resnets.depth is 18"),
         ({"anchor_generator": {"sizes": [[1], [2]]}}, "anchor_generator.sizes has 2 levels"),
         ({"roi_box_head": {"cls_agnostic_bbox_reg": True}}, "cls_agnostic_bbox_reg is True"),
@@ -139,3 +139,89 @@ def test_another_order_of_channels_is_refused() -> None:
 def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"has neither a config\.json nor a config\.yaml"):
         FasterRcnnConfig.from_pretrained(tmp_path)
+
+
+def test_a_failed_naming_changes_nothing() -> None:
+    config = FasterRcnnConfig(num_objects=3, object_names=["a", "b", "c"])
+    with pytest.raises(ValueError, match="object_names has 1 names for 3 classes"):
+        config.set_names(["x"])
+    with pytest.raises(TypeError, match="object_names must be a list of strings, got 'xyz'"):
+        config.set_names("xyz")
+    assert config.object_names == ("a", "b", "c")
+    config.set_names(["x", "y", "z"])
+    assert (config.object_names, config.id2label) == (("x", "y", "z"), {0: "x", 1: "y", 2: "z"})
+
+
+def test_names_may_come_as_id2label(tmp_path: Path) -> None:
+    assert FasterRcnnConfig(num_objects=2, id2label={0: "cat", 1: "dog"}).object_names == ("cat", "dog")
+    assert FasterRcnnConfig(num_objects=2, label2id={"dog": 1, "cat": 0}).object_names == ("cat", "dog")
+    assert FasterRcnnConfig(num_objects=2, id2label={0: "LABEL_0", 1: "LABEL_1"}).object_names is None
+    with pytest.raises(ValueError, match="object_names and id2label disagree"):
+        FasterRcnnConfig(num_objects=1, object_names=["cat"], id2label={0: "dog"})
+    (tmp_path / "config.json").write_text('{"num_objects": 1, "id2label": {"0": "cat"}}')
+    assert FasterRcnnConfig.from_pretrained(tmp_path).object_names == ("cat",)
+    assert FasterRcnnConfig.from_pretrained(tmp_path, object_names=["dog"]).id2label == {0: "dog"}
+
+
+def test_unknown_fields_of_a_file_are_kept_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "config.json").write_text('{"num_objects": 2, "author": "somebody"}')
+    assert FasterRcnnConfig.from_pretrained(tmp_path).author == "somebody"
+    assert "Fields that FasterRcnnConfig does not know were kept: author." in caplog.text
+
+
+def test_a_misspelt_override_is_refused(tmp_path: Path) -> None:
+    FasterRcnnConfig().save_pretrained(tmp_path)
+    with pytest.raises(TypeError, match="`max_boxe` \\(did you mean `max_boxes`"):
+        FasterRcnnConfig.from_pretrained(tmp_path, max_boxe=1)
+
+
+def test_one_limit_moves_the_other_where_it_must(tmp_path: Path) -> None:
+    FasterRcnnConfig(min_boxes=10, max_boxes=100).save_pretrained(tmp_path)
+    for given, expected in (
+        ({}, (10, 100)),
+        ({"max_boxes": 50}, (10, 50)),
+        ({"max_boxes": 5}, (5, 5)),
+        ({"min_boxes": 200}, (200, 200)),
+    ):
+        config = FasterRcnnConfig.from_pretrained(tmp_path, **given)
+        assert (config.min_boxes, config.max_boxes) == expected
+    (tmp_path / "config.json").unlink()
+    (tmp_path / "config.yaml").write_text("max_detections: 20")
+    config = FasterRcnnConfig.from_pretrained(tmp_path)
+    assert (config.min_boxes, config.max_boxes) == (20, 20)
+    assert FasterRcnnConfig.from_pretrained(tmp_path / "config.yaml").max_boxes == 20
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"model": {"max_pool": False}}, "model.max_pool is False"),
+        ({"rpn": {"bbox_reg_weights": [1, 1, 2, 2]}}, "rpn.bbox_reg_weights"),
+        ({"model": {"roi_box_head": {"pooler_type": "ROIAlignV2"}}}, "pooler_type is 'ROIAlignV2'"),
+        ({"resnets": {"width_per_group": 32}}, "width_per_group is 32 in config.yaml, but only 64"),
+        ({"resnets": {"deform_on_per_stage": [False, True]}}, "deform_on_per_stage is True"),
+        ({"roi_heads": "StandardROIHeads"}, "roi_heads is 'StandardROIHeads' in config.yaml, but must hold settings"),
+        ({"model": [1]}, "model is \\[1\\] in config.yaml"),
+    ],
+)
+def test_other_networks_are_refused(content: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        config_fields(content)
+
+
+def test_what_is_written_otherwise_is_understood() -> None:
+    nested = {"model": {"roi_heads": {"nms_thresh_test": 0.5, "num_classes": 7}, "resnets": {"norm": "FrozenBN"}}}
+    assert config_fields(nested) == {"nms_thresholds": [0.5], "num_objects": 7}
+    assert image_processor_fields({"input": {"format": "bgr"}, "model": {"pixel_std": None}}) == {}
+    assert image_processor_fields({"model": {"pixel_std": 1.0}}) == {}
+    with pytest.raises(ValueError, match="pixel_std is \\[58.0\\] in config.yaml"):
+        image_processor_fields({"model": {"pixel_std": [58.0]}})
+    with pytest.raises(ValueError, match="min_size_test is \\[600, 800\\]"):
+        image_processor_fields({"input": {"min_size_test": [600, 800]}})
+
+
+def test_all_defaults() -> None:
+    """Those that the published detector was measured with; a checkpoint's file leaves them out."""
+    config = FasterRcnnConfig()
+    assert (config.rpn_candidates, config.rpn_nms_threshold) == (6000, 0.7)
+    assert (config.per_class_nms_threshold, config.score_threshold) == (0.3, 0.2)

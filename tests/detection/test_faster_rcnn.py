@@ -1,4 +1,3 @@
-import pickle
 from pathlib import Path
 
 import pytest
@@ -128,11 +127,17 @@ def test_half_precision_stays_near(batch: tuple[torch.Tensor, list[torch.Tensor]
 def test_bad_inputs_are_refused(model: FasterRcnnForRegionFeatures) -> None:
     pixels = torch.zeros(1, 3, 32, 48)
     for wrong, words in [
-        ((torch.zeros(3, 32, 48), [(32, 48)]), r"pixel_values must be \(B, 3, H, W\).*got \(3, 32, 48\)"),
+        ((torch.zeros(3, 32, 48), [(32, 48)]), r"pixel_values must be a tensor \(B, 3, H, W\), got \(3, 32, 48\)"),
         ((pixels, [(32, 48), (1, 1)]), "image_sizes has 2 rows for 1 images"),
         ((pixels, [(48, 32)]), r"image_sizes has 48 x 32 \(height x width\), but pixel_values are 32 x 48"),
         ((pixels * float("nan"), [(32, 48)]), "pixel_values holds NaN"),
+        ((pixels.numpy(), [(32, 48)]), r"got \(1, 3, 32, 48\)"),
+        ((pixels[:0], []), "pixel_values holds no image"),
+        ((pixels, [32, 48]), r"image_sizes must be \(height, width\) for each image, got \[32, 48\]"),
+        ((pixels, [(31.5, 48)]), "image_sizes must be whole numbers"),
         ((pixels, [(32, 48)], [1.0, 2.0]), r"scales_yx must be \(1, 2\)"),
+        ((pixels, [(32, 48)], [[1.0, float("nan")]]), "scales_yx must be original size / size here"),
+        ((pixels, [(32, 48)], torch.ones(1, 2, dtype=torch.bfloat16)), "scales_yx must be float32"),
     ]:
         with pytest.raises(ValueError, match=words):
             model(*wrong)
@@ -140,6 +145,13 @@ def test_bad_inputs_are_refused(model: FasterRcnnForRegionFeatures) -> None:
         model.region_features(pixels, [torch.zeros(1, 4)] * 2)
     with pytest.raises(ValueError, match=r"boxes must be tensors \(R, 4\), got \(4,\) as number 0"):
         model.region_features(pixels, [torch.zeros(4)])
+    for box, words in (
+        ([float("nan"), 0, 9, 9], "boxes number 0 hold NaN"),
+        ([9, 0, 3, 9], "must be x1, y1, x2, y2 with x1 <= x2"),
+        ([0, 0, 0.5, 1], "must be in pixels, but all lie below 1"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            model.region_features(pixels, [torch.tensor([box])])
 
 
 def outputs_of(model: FasterRcnnForRegionFeatures) -> FasterRcnnOutput:
@@ -204,7 +216,7 @@ def test_a_checkpoint_runs_no_code(tmp_path: Path, model: FasterRcnnForRegionFea
 
     model.config.save_pretrained(tmp_path)
     torch.save({**model.state_dict(), "harm": Harm()}, tmp_path / "pytorch_model.bin")
-    with pytest.raises(pickle.UnpicklingError, match="Weights only load failed"):
+    with pytest.raises(ValueError, match="holds Python objects, whose loading could run any code"):
         FasterRcnnForRegionFeatures.from_pretrained(tmp_path)
     assert not (tmp_path / "touched").exists()
 
@@ -222,9 +234,63 @@ def test_new_weights_are_initial_ones() -> None:
     weights = FasterRcnnForRegionFeatures(small_config(num_objects=400, object_names=None)).state_dict()
     assert weights["roi_heads.box_predictor.cls_score.weight"].std() == pytest.approx(0.01, rel=0.05)
     assert weights["roi_heads.box_predictor.cls_score.bias"].abs().max() == 0
-    assert weights["backbone.stem.conv1.norm.running_var"].tolist() == [1] * 8
+    for name, value in (("running_var", 1), ("running_mean", 0), ("weight", 1), ("bias", 0)):
+        assert weights[f"backbone.stem.conv1.norm.{name}"].tolist() == [value] * 8
+    fan_out = 8 * 7 * 7
+    assert weights["backbone.stem.conv1.weight"].std() == pytest.approx((2 / fan_out) ** 0.5, rel=0.05)
 
 
 def test_the_saved_pair_is_complete(tmp_path: Path) -> None:
     folder = save_small_detector(tmp_path)
     assert FasterRcnnImageProcessor.from_pretrained(folder).shorter_side == 64
+
+
+def test_the_class_of_an_attribute_may_be_background() -> None:
+    """Attributes are predicted from the best class with background counted, through a rectifier."""
+    model = small_detector()
+    predictor = model.roi_heads.box_predictor
+    with torch.no_grad():
+        predictor.cls_score.weight.zero_()
+        predictor.cls_score.bias.zero_()
+        predictor.cls_score.bias[-1] = 5.0  # always background, then class 2
+        predictor.cls_score.bias[2] = 1.0
+    features = torch.randn(4, 24, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        _, logits, _ = model.classify(features)
+        hidden = predictor.fc_attr(torch.cat([features, predictor.cls_embedding.weight[-1:].expand(4, -1)], dim=1))
+        expected = hidden.clamp(min=0) @ predictor.attr_score.weight.T + predictor.attr_score.bias
+        torch.testing.assert_close(logits, expected)
+        found = model(torch.arange(3 * 48 * 64.0).view(1, 3, 48, 64) % 97, [(48, 64)])
+        scores, ids = (
+            predictor.attribute_logits(
+                found.features[0], torch.full((len(found.features[0]),), model.config.num_objects)
+            )[:, :-1]
+            .softmax(dim=-1)
+            .max(dim=-1)
+        )
+    assert found.object_ids[0].unique().tolist() == [2]
+    assert torch.equal(found.attribute_ids[0], ids)
+    torch.testing.assert_close(found.attribute_scores[0], scores)
+
+
+def test_limits_of_the_proposals_are_kept(batch: tuple[torch.Tensor, list[torch.Tensor]]) -> None:
+    pixels = batch[1][0][None]
+    with torch.inference_mode():
+        for overrides in ({"rpn_candidates": 5}, {"rpn_proposals": 3}):
+            model = small_detector(min_boxes=1, **overrides)
+            ((boxes, _),) = model.proposal_generator(model.backbone(pixels), SIZES[:1])
+            assert len(boxes) <= next(iter(overrides.values()))
+        loose, strict = (small_detector(rpn_nms_threshold=threshold) for threshold in (0.9, 0.3))
+        counts = [len(model.proposal_generator(model.backbone(pixels), SIZES[:1])[0][0]) for model in (loose, strict)]
+    assert counts[0] > counts[1]
+
+
+def test_parts_of_regions_join(monkeypatch: pytest.MonkeyPatch, model: FasterRcnnForRegionFeatures) -> None:
+    boxes = [torch.tensor([[0.0, 0, 10 + i, 20 + i] for i in range(11)])]
+    pixels = torch.randn(1, 3, 48, 64, generator=torch.Generator().manual_seed(0)) * 50
+    with torch.inference_mode():
+        (whole,) = model.region_features(pixels, boxes)
+        monkeypatch.setattr("lxmert.detection.faster_rcnn.REGIONS_AT_ONCE_ON_CPU", 4)
+        (parts,) = model.region_features(pixels, boxes)
+    assert len(whole) == 11
+    torch.testing.assert_close(parts, whole, atol=1e-5, rtol=1e-5)

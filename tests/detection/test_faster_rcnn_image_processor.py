@@ -88,9 +88,30 @@ def test_auto_image_processor_finds_it(tmp_path: Path) -> None:
         ({"shorter_side": 0}, ValueError, "1 <= shorter_side <= longer_side must hold, got 0 and 1333"),
         ({"shorter_side": 2000}, ValueError, "got 2000 and 1333"),
         ({"pixel_mean": [1, 2]}, ValueError, "pixel_mean must be three numbers for B, G, R"),
+        ({"pixel_mean": [1, 2, float("nan")]}, ValueError, "pixel_mean must be three numbers"),
+        ({"shorter_side": "800"}, TypeError, "shorter_side must be a whole number of pixels, got '800'"),
+        ({"antialias": "bicubic"}, TypeError, "antialias must be True or False"),
         ({"shorter_sid": 3}, TypeError, "`shorter_sid` \\(did you mean `shorter_side`"),
     ],
 )
 def test_bad_settings_are_refused(values: dict[str, Any], error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         FasterRcnnImageProcessor(**values)
+
+
+def test_overrides_are_checked_like_settings(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("input: {min_size_test: 64, max_size_test: 96}")
+    assert FasterRcnnImageProcessor.from_pretrained(tmp_path, longer_side=80).longer_side == 80
+    with pytest.raises(TypeError, match="`shorter_sid` \\(did you mean `shorter_side`"):
+        FasterRcnnImageProcessor.from_pretrained(tmp_path, shorter_sid=100)
+    with pytest.raises(ValueError, match="got 64 and 8"):
+        FasterRcnnImageProcessor.from_pretrained(tmp_path, longer_side=8)
+
+
+def test_arrays_and_other_modes() -> None:
+    processor = FasterRcnnImageProcessor(8, 16)
+    arrays = processor(Image.new("RGB", (8, 8)), return_tensors="np")
+    assert isinstance(arrays["pixel_values"], np.ndarray)
+    assert processor.prepare(Image.new("L", (8, 8), 200)).shape == (3, 8, 8)
+    with pytest.raises(ValueError, match="images is an empty list"):
+        processor([])

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lxmert import FasterRcnnForRegionFeatures
-from lxmert.detection.original_weights import find_pickled_arrays, read_pickled_arrays
+from lxmert.detection.original_weights import find_original_weights, read_original_weights
 from tests.detection.small_detector import small_detector
 
 
@@ -33,24 +33,54 @@ def test_a_pickle_of_arrays_loads_as_a_model(tmp_path: Path, protocol: int, nest
         assert torch.equal(loaded.state_dict()[name], value), name
 
 
-def test_only_plain_pickles_are_taken(tmp_path: Path) -> None:
-    assert find_pickled_arrays(tmp_path, {}) is None
+def test_other_weights_go_first(tmp_path: Path) -> None:
+    assert find_original_weights(tmp_path, {}) is None
     file = tmp_path / "pytorch_model.bin"
-    for zipped in (True, False):
-        torch.save({"a": torch.zeros(1)}, file, _use_new_zipfile_serialization=zipped)
-        assert find_pickled_arrays(tmp_path, {}) is None
-    file.write_bytes(pickle.dumps({"a": np.zeros(1)}))
-    assert find_pickled_arrays(tmp_path, {}) == file
-    (tmp_path / "model.safetensors").touch()
-    assert find_pickled_arrays(tmp_path, {}) is None
+    file.touch()
+    assert find_original_weights(tmp_path, {}) == file
+    assert find_original_weights(tmp_path, {"use_safetensors": True}) is None
+    (tmp_path / "model.safetensors.index.json").touch()
+    assert find_original_weights(tmp_path, {}) is None
 
 
-def test_old_files_of_torch_load(tmp_path: Path) -> None:
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("envelope", [None, "model", "state_dict"])
+def test_files_of_torch_load(tmp_path: Path, zipped: bool, envelope: str | None) -> None:
     model = small_detector()
     model.config.save_pretrained(tmp_path)
-    torch.save(model.state_dict(), tmp_path / "pytorch_model.bin", _use_new_zipfile_serialization=False)
-    loaded = FasterRcnnForRegionFeatures.from_pretrained(tmp_path)
-    assert torch.equal(loaded.backbone.stem.conv1.weight, model.backbone.stem.conv1.weight)
+    content: Any = {f"module.{name}": value for name, value in model.state_dict().items()}
+    content = {envelope: content, "epoch": 3} if envelope else content
+    torch.save(content, tmp_path / "pytorch_model.bin", _use_new_zipfile_serialization=zipped)
+    loaded = FasterRcnnForRegionFeatures.from_pretrained(tmp_path, dtype="auto")
+    assert loaded.name_or_path == str(tmp_path)
+    for name, value in model.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], value), name
+
+
+@pytest.mark.parametrize("pickled", [True, False])
+def test_a_file_without_counts_of_batches_keeps_its_statistics(tmp_path: Path, pickled: bool) -> None:
+    """Frozen normalisation has no such entries; what the file does have must not be made anew beside them."""
+    model = small_detector()
+    model.config.save_pretrained(tmp_path)
+    kept = {name: value for name, value in arrays().items() if not name.endswith("num_batches_tracked")}
+    if pickled:
+        (tmp_path / "pytorch_model.bin").write_bytes(pickle.dumps({"model": kept}))
+    else:
+        torch.save({name: torch.from_numpy(value) for name, value in kept.items()}, tmp_path / "pytorch_model.bin")
+    loaded, report = FasterRcnnForRegionFeatures.from_pretrained(tmp_path, output_loading_info=True)
+    assert not report["missing_keys"]
+    for name, value in model.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], value), name
+
+
+def test_other_anchors_are_refused(tmp_path: Path) -> None:
+    model = small_detector()
+    model.config.save_pretrained(tmp_path)
+    weights = model.state_dict()
+    weights["proposal_generator.anchor_generator.cell_anchors.0"] *= 2
+    torch.save(weights, tmp_path / "pytorch_model.bin")
+    with pytest.raises(ValueError, match="anchors.*are not those of the configuration.*give the anchor_sizes"):
+        FasterRcnnForRegionFeatures.from_pretrained(tmp_path)
 
 
 class Harm:
@@ -68,7 +98,7 @@ def test_no_code_is_run(tmp_path: Path) -> None:
     model.config.save_pretrained(tmp_path)
     touched = tmp_path / "touched"
     (tmp_path / "pytorch_model.bin").write_bytes(pickle.dumps({"model": {**arrays(), "harm": Harm(touched)}}))
-    with pytest.raises(ValueError, match="does not load as plain arrays.*could run any code.*it names"):
+    with pytest.raises(ValueError, match="does not load as plain tensors or arrays.*could run any code.*it names"):
         FasterRcnnForRegionFeatures.from_pretrained(tmp_path)
     assert not touched.exists()
 
@@ -76,15 +106,17 @@ def test_no_code_is_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (pickle.dumps([1]), "must hold arrays by name, got list"),
-        (pickle.dumps({}), "must hold arrays by name, got dict"),
+        (pickle.dumps([1]), "must hold tensors or arrays by name, got list"),
+        (pickle.dumps({}), "must hold tensors or arrays by name, got dict"),
         (pickle.dumps({"a": 3}), "'a' is int"),
         (pickle.dumps({"a": np.array(["x"])}), "'a' is ndarray"),
-        (pickle.dumps({"a": np.zeros(100)})[:50], "does not load as plain arrays: it is damaged"),
-        (b"", "does not load as plain arrays"),
+        (pickle.dumps({"a": np.zeros(100)})[:50], "does not load as plain tensors or arrays: it is damaged"),
+        (b"", "does not load as plain tensors or arrays"),
+        (b"<!doctype html>", "holds no weights, it is a web page"),
+        (b"version https://git-lfs.github.com/spec/v1", "it is a pointer of Git LFS"),
     ],
 )
 def test_other_content_is_refused(tmp_path: Path, content: bytes, words: str) -> None:
     (tmp_path / "weights").write_bytes(content)
     with pytest.raises(ValueError, match=words):
-        read_pickled_arrays(tmp_path / "weights")
+        read_original_weights(tmp_path / "weights")

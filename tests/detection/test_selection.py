@@ -63,3 +63,27 @@ def test_the_rules_differ_in_whose_box_counts() -> None:
     config.selection = "per_class"
     chosen, boxes = select_regions(config, proposals, logits, deltas, (10, 30))
     assert (chosen.tolist(), boxes.tolist()) == ([0], [[0, 0, 20, 10]])
+
+
+def test_the_configuration_decides() -> None:
+    proposals = BOXES
+    logits = torch.tensor([[4.0, 0, 0], [3.0, 0, 0], [2.0, 0, 0], [1.0, 0, 0], [0.5, 0, 0]])  # two classes, background
+    deltas = torch.zeros(5, 8)
+    config = small_config(num_objects=2, object_names=None, min_boxes=1, max_boxes=5)
+    for thresholds, expected in (([0.5], [0, 4]), ([0.85], [0, 1, 2, 3, 4])):
+        config.nms_thresholds = thresholds
+        assert select_regions(config, proposals, logits, deltas, (10, 200))[0].tolist() == expected
+    config.selection = "per_class"
+    config.per_class_nms_threshold, config.score_threshold = 0.75, 0.3
+    # class 0 keeps boxes 0, 2 and 4 (neighbours overlap by 9/11, next but one by 8/12)
+    assert select_regions(config, proposals, logits, deltas, (10, 200))[0].tolist() == [0, 2, 4]
+    config.score_threshold = 0.7
+    assert select_regions(config, proposals, logits, deltas, (10, 200))[0].tolist() == [0, 2]
+    config.per_class_nms_threshold, config.score_threshold = 0.9, 0.7
+    assert select_regions(config, proposals, logits, deltas, (10, 200))[0].tolist() == [0, 1, 2]
+
+
+def test_a_score_at_the_threshold_counts() -> None:
+    probabilities = torch.tensor([[0.25, 0.0], [0.0, 0.125]])
+    boxes = BOXES[[0, 4]]
+    assert per_class(boxes, probabilities, 0.3, 0.125, min_boxes=1, max_boxes=2).tolist() == [0, 1]
