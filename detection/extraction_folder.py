@@ -20,7 +20,15 @@ from lxmert.detection.extraction_report import (
 from lxmert.detection.image_sources import ImageSource, first_repeated
 from lxmert.processing.region_extractor import RegionExtractor
 from lxmert.processing.region_rows import FeaturesType, check_features_type
-from lxmert.processing.region_shards import DESCRIPTION_FILE, NAMES, publish, store_content, stored_ids, write_json
+from lxmert.processing.region_shards import (
+    DESCRIPTION_FILE,
+    NAMES,
+    files_with,
+    publish,
+    store_content,
+    stored_ids,
+    write_json,
+)
 
 SOURCES_FILE = "images_from.json"
 
@@ -85,8 +93,11 @@ class ExtractionFolder:
         """Make the folder a store of all rows in it; gives the source's images without regions."""
         ids = stored_ids(self.path)
         if repeated := first_repeated(ids):
+            image_id = ids[repeated[0]].as_py()
+            files = [file.name for file in files_with(self.path, image_id)]
             raise RuntimeError(
-                f"Image {ids[repeated[0]].as_py()!r} came twice into {self.path}: two runs wrote there at once."
+                f"Image {image_id!r} came twice into {self.path}, in {' and '.join(files)}: two runs wrote there at "
+                f"once. Remove {files[-1]} and start again; its images are done again."
             )
         stored, passed = self.known(source)
         if not (stored | passed).all():

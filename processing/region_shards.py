@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import datasets
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from lxmert.processing.record_tables import write_whole
 from lxmert.processing.region_rows import COLUMNS, FeaturesType, check_features_type, to_row
@@ -72,8 +73,7 @@ class RegionShards:
             raise ValueError("Regions without an image_id cannot be found again: give each image its own.")
         self._check_names(regions)
         row = to_row(regions, self.features_dtype)
-        if self._writer is None:
-            self._open()
+        self.open()
         self._waiting.append(row)
         self._bytes += sum(len(value) for value in row.values() if isinstance(value, bytes))
         self._count += 1
@@ -82,6 +82,15 @@ class RegionShards:
         late = self.seconds is not None and time.monotonic() - self._opened >= self.seconds
         if late or self._count == self.rows:
             self.close()
+
+    def open(self) -> None:
+        """Start a file, if none is open; one without rows is whole, too."""
+        if self._writer is not None:
+            return
+        self._work = self.folder / f".{self._stem()}{self._number:05d}.arrow.partial"
+        self._sink = pa.OSFile(str(self._work), "wb")
+        self._writer = pa.ipc.new_stream(self._sink, COLUMNS.arrow_schema)
+        self._opened = time.monotonic()
 
     def close(self) -> None:
         """Finish the open file, if there is one."""
@@ -121,17 +130,12 @@ class RegionShards:
     def _stem(self) -> str:
         return f"process-{self.process:05d}-shard-"
 
-    def _open(self) -> None:
-        self._work = self.folder / f".{self._stem()}{self._number:05d}.arrow.partial"
-        self._sink = pa.OSFile(str(self._work), "wb")
-        self._writer = pa.ipc.new_stream(self._sink, COLUMNS.arrow_schema)
-        self._opened = time.monotonic()
-
     def _write_batch(self) -> None:
         assert self._writer is not None
-        if self._waiting:
-            self._writer.write_batch(pa.RecordBatch.from_pylist(self._waiting, COLUMNS.arrow_schema))
-        self._waiting, self._bytes = [], 0
+        # taken out first: closing after an interrupt here must not write them again
+        rows, self._waiting, self._bytes = self._waiting, [], 0
+        if rows:
+            self._writer.write_batch(pa.RecordBatch.from_pylist(rows, COLUMNS.arrow_schema))
 
 
 def store_content(
@@ -157,11 +161,14 @@ def shard_files(folder: Path) -> list[Path]:
 
 def stored_ids(folder: Path) -> pa.ChunkedArray:
     """The image ids in all whole files; of the rest nothing is read."""
-    chunks = []
-    for file in shard_files(folder):
-        table = pa.ipc.open_stream(pa.memory_map(str(file))).read_all()
-        chunks += table.column("image_id").chunks
+    chunks = [chunk for file in shard_files(folder) for chunk in _ids_in(file).chunks]
     return pa.chunked_array(chunks, pa.string())
+
+
+def files_with(folder: Path, image_id: str) -> list[Path]:
+    """The whole files in a store's folder that hold an image, as often as they hold it."""
+    counts = ((file, pc.sum(pc.equal(_ids_in(file), image_id)).as_py() or 0) for file in shard_files(folder))
+    return [file for file, count in counts for _ in range(count)]
 
 
 def publish(folder: Path, content: dict[str, Any]) -> None:
@@ -175,7 +182,7 @@ def publish(folder: Path, content: dict[str, Any]) -> None:
     """
     if not shard_files(folder):
         with RegionShards(folder) as shards:
-            shards._open()
+            shards.open()
     state: dict[str, Any] = dict.fromkeys(("_format_columns", "_format_type", "_split"))
     state |= {"_format_kwargs": {}, "_output_all_columns": False, "_fingerprint": uuid.uuid4().hex[:16]}
     files = [{"filename": file.name} for file in shard_files(folder)]
@@ -184,3 +191,7 @@ def publish(folder: Path, content: dict[str, Any]) -> None:
     write_json(folder / DESCRIPTION_FILE, content)
     write_json(folder / INFO_FILE, asdict(datasets.DatasetInfo(features=COLUMNS)))
     write_json(folder / STATE_FILE, {"_data_files": files, **state})
+
+
+def _ids_in(file: Path) -> pa.ChunkedArray:
+    return pa.ipc.open_stream(pa.memory_map(str(file))).read_all().column("image_id")

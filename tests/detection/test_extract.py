@@ -1,6 +1,7 @@
 import itertools
 import json
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -165,6 +166,21 @@ def test_a_file_that_is_taken_away_is_missed(pictures: Path, tmp_path: Path) -> 
         extract_images(ImageFolder(pictures), extractor, tmp_path / "store", shard_size=3, progress=False)
     run(pictures, tmp_path / "store")
     assert runs.content(tmp_path / "store") == expected(pictures)
+
+
+def test_an_image_that_came_twice_says_where(pictures: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    run(pictures, store)
+    shutil.copy(store / "process-00000-shard-00000.arrow", store / "process-00007-shard-00000.arrow")
+    message = (
+        "came twice into .*, in process-00000-shard-00000.arrow and process-00007-shard-00000.arrow: .* Remove "
+        "process-00007-shard-00000.arrow and start again"
+    )
+    with pytest.raises(RuntimeError, match=message):
+        run(pictures, store)
+    (store / "process-00007-shard-00000.arrow").unlink()
+    run(pictures, store)
+    assert runs.content(store) == expected(pictures)
 
 
 def test_all_pictures_bad_is_an_empty_store(tmp_path: Path) -> None:

@@ -5,11 +5,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from lxmert import Regions
 from lxmert.processing import RegionStore
-from lxmert.processing.region_shards import RegionShards, publish, shard_files, store_content, stored_ids
+from lxmert.processing.region_shards import (
+    RegionShards,
+    files_with,
+    publish,
+    shard_files,
+    store_content,
+    stored_ids,
+)
 
 ITEM = Regions(np.ones((2, 3)), [[0, 0, 5, 6]] * 2, (9, 9))
 
@@ -58,6 +66,33 @@ def test_what_was_found_before_an_error_is_kept_unless_the_disk_is_full(tmp_path
         add_and_fail(tmp_path, "b", OSError("disk full"))
     assert stored_ids(tmp_path).to_pylist() == ["a"]
     assert not list(tmp_path.glob(".*"))
+
+
+def test_rows_that_an_interrupt_met_are_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lxmert.processing.region_shards.BATCH_BYTES", 1)
+
+    class Interrupted:
+        """Stopped by a person right after the rows were written."""
+
+        def __init__(self, writer: pa.RecordBatchStreamWriter):
+            self.close = writer.close
+            self.write = writer.write_batch
+
+        def write_batch(self, batch: pa.RecordBatch) -> None:
+            self.write(batch)
+            raise KeyboardInterrupt
+
+    def interrupted() -> None:
+        with RegionShards(tmp_path) as shards:
+            shards.open()
+            shards._writer = Interrupted(shards._writer)
+            add(shards, "a")
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert stored_ids(tmp_path).to_pylist() == ["a"]
+    assert files_with(tmp_path, "b") == []
+    assert [file.name for file in files_with(tmp_path, "a")] == ["process-00000-shard-00000.arrow"]
 
 
 def test_regions_that_cannot_be_stored_leave_the_file_as_it_was(tmp_path: Path) -> None:
