@@ -39,7 +39,7 @@ class ExtractionFolder:
     | file | holds |
     |---|---|
     | region_store.json | the extractor's settings, as in a finished store |
-    | images_from.json | names of the sources |
+    | images_from.json | names of the sources, and what of them was chosen |
     | process-00000-shard-00000.arrow | rows of finished files |
     | process-00000-skipped.jsonl | pictures that a process skipped, a line each |
     | .process-00000.json | how far a running process is; locked while it runs |
@@ -131,17 +131,26 @@ class ExtractionFolder:
 
     def _add_source(self, source: ImageSource) -> None:
         file = self.path / SOURCES_FILE
-        names = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
-        if source.name in names:
-            return
+        records = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
+        records = [{"name": record} if isinstance(record, str) else record for record in records]  # names only, once
+        for record in records:
+            if record["name"] == source.name:
+                for name, choice in source.choices.items():
+                    if record.setdefault(name, choice) != choice:
+                        raise FileExistsError(
+                            f"{self.path} has regions of {source.name} found with {name} {record[name]!r}, but now it is "
+                            f"{choice!r}: choose another folder, or {record[name]!r} again."
+                        )
+                return
         same = np.flatnonzero(_is_in(source, stored_ids(self.path)))
         if len(same):
+            names = ", ".join(record["name"] for record in records)
             raise FileExistsError(
                 f"{self.path} has regions of {len(same):,} images of the same ids, such as "
-                f"{source.ids[same[0]].as_py()!r}, found not in {source.name} but in {', '.join(names) or 'memory'}: "
+                f"{source.ids[same[0]].as_py()!r}, found not in {source.name} but in {names or 'memory'}: "
                 f"choose another folder, or, if the pictures are the same ones moved, correct {file}."
             )
-        write_json(file, [*names, source.name])
+        write_json(file, [*records, {"name": source.name, **source.choices}])
 
 
 def _is_in(source: ImageSource, ids: pa.Array | pa.ChunkedArray) -> np.ndarray:

@@ -28,11 +28,13 @@ class ImageSource(Protocol):
 
     Attributes:
         name: what it is, the same in every run.
+        choices: what of it was chosen, by the names of the arguments: with others it is another source.
         ids: (N,) strings, all different.
         others: number of files beside the pictures that are none by their names.
     """
 
     name: str
+    choices: dict[str, str]
     others: int
     ids: pa.Array | pa.ChunkedArray
 
@@ -66,6 +68,7 @@ class ImageFiles:
         if ids not in get_args(IdsOfFiles):
             raise ValueError(f'ids must be "stem" or "path", got {ids!r}.')
         self.root, self.name = root, name
+        self.choices: dict[str, str] = {"ids": ids}
         encoded = [os.fsencode(path) for path in paths]  # names of files need not be UTF-8
         self._paths = pa.array(encoded, pa.binary())
         if not len(self._paths):
@@ -167,7 +170,10 @@ class ImageDataset:
         if repeated not in get_args(RepeatedIds):
             raise ValueError(f'repeated must be "raise" or "first", got {repeated!r}.')
         column = _image_column(dataset, image_column)
+        id_column = _id_column(dataset, id_column)
         self.name = name
+        # `repeated` and the split stay out: where the first passes, both its values give the same; the name has the other
+        self.choices = {"image_column": column, "id_column": id_column or "numbers of the rows"}
         self.ids = _ids_of_rows(dataset, id_column)
         self._rows = np.arange(len(dataset))
         if twice := first_repeated(self.ids):
@@ -210,6 +216,7 @@ class ImageMapping:
 
     name = "memory"
     others = 0
+    choices: dict[str, str] = {}
 
     def __init__(self, images: Mapping[str, ImageInput]):
         if not images or not all(isinstance(image_id, str) for image_id in images):
@@ -300,10 +307,13 @@ def _image_column(dataset: datasets.Dataset, chosen: str | None) -> str:
     return column
 
 
-def _ids_of_rows(dataset: datasets.Dataset, chosen: str | None) -> pa.Array:
+def _id_column(dataset: datasets.Dataset, chosen: str | None) -> str | None:
     if chosen is not None and chosen not in dataset.column_names:
         raise ValueError(f"id_column {chosen!r} is not among the columns {', '.join(dataset.column_names)}.")
-    column = chosen or next((name for name in ID_COLUMNS if name in dataset.column_names), None)
+    return chosen or next((name for name in ID_COLUMNS if name in dataset.column_names), None)
+
+
+def _ids_of_rows(dataset: datasets.Dataset, column: str | None) -> pa.Array:
     if column is None:
         return pc.cast(pa.array(np.arange(len(dataset))), pa.string())
     values = dataset.select_columns([column]).with_format("arrow")[:][column]

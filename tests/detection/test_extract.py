@@ -7,12 +7,20 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import datasets
 import numpy as np
 import pytest
 from PIL import Image
 
 from lxmert import ComponentRegionExtractor
-from lxmert.detection import ExtractionReport, ImageFolder, extract_images, extract_regions, make_extractor
+from lxmert.detection import (
+    ExtractionReport,
+    ImageDataset,
+    ImageFolder,
+    extract_images,
+    extract_regions,
+    make_extractor,
+)
 from lxmert.processing import RegionStore
 from tests.conftest import ROOT
 from tests.detection import extraction_runs as runs
@@ -218,6 +226,34 @@ def test_pictures_of_another_folder_with_the_same_ids_are_refused(pictures: Path
     (other / "picture02.png").rename(other / "new.png")
     assert run(other, store).done == 1
     assert len(RegionStore(store)) == 8
+
+
+def test_other_choices_from_the_same_place_are_refused(pictures: Path, tmp_path: Path) -> None:
+    run(pictures / "part0", tmp_path / "store")
+    with pytest.raises(FileExistsError, match="part0 found with ids 'stem', but now it is 'path': choose another folder"):
+        extract_images(ImageFolder(pictures / "part0", "path"), runs.ColourExtractor(), tmp_path / "store")
+
+    white, black = (Image.new("RGB", (3, 3), colour) for colour in ("white", "black"))
+    features = datasets.Features(
+        left=datasets.Image(), right=datasets.Image(), key=datasets.Value("string"), place=datasets.Value("string")
+    )
+    rows = {"left": [white], "right": [black], "key": ["a"], "place": ["a"]}
+    rows = datasets.Dataset.from_dict(rows, features=features)
+
+    def from_rows(column: str, **more: str) -> ExtractionReport:
+        source = ImageDataset(rows, "pairs", column, **more)
+        return extract_images(source, runs.ColourExtractor(), tmp_path / "pairs", progress=False)
+
+    assert from_rows("left", id_column="key").done == 1
+    assert from_rows("left", id_column="key", repeated="first").reused == 1
+    with pytest.raises(FileExistsError, match="of pairs found with image_column 'left', but now it is 'right'"):
+        from_rows("right", id_column="key")
+    with pytest.raises(FileExistsError, match="of pairs found with id_column 'key', but now it is 'place'"):
+        from_rows("left", id_column="place")
+    with pytest.raises(FileExistsError, match="but now it is 'numbers of the rows'"):
+        from_rows("left")
+    (tmp_path / "pairs/images_from.json").write_text('["pairs"]')  # by an earlier version
+    assert from_rows("right", id_column="key").reused == 1
 
 
 def test_a_mistake_in_the_extractor_is_not_a_bad_picture(pictures: Path, tmp_path: Path) -> None:
