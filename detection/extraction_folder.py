@@ -138,8 +138,8 @@ class ExtractionFolder:
                 for name, choice in source.choices.items():
                     if record.setdefault(name, choice) != choice:
                         raise FileExistsError(
-                            f"{self.path} has regions of {source.name} found with {name} {record[name]!r}, but now it is "
-                            f"{choice!r}: choose another folder, or {record[name]!r} again."
+                            f"{self.path} has regions of {source.name} found with {name} {record[name]!r}, but now it "
+                            f"is {choice!r}: choose another folder, or {record[name]!r} again."
                         )
                 return
         same = np.flatnonzero(_is_in(source, stored_ids(self.path)))

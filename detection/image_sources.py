@@ -172,7 +172,7 @@ class ImageDataset:
         column = _image_column(dataset, image_column)
         id_column = _id_column(dataset, id_column)
         self.name = name
-        # `repeated` and the split stay out: where the first passes, both its values give the same; the name has the other
+        # not `repeated`: where "raise" passes, "first" is the same; the split is part of the name
         self.choices = {"image_column": column, "id_column": id_column or "numbers of the rows"}
         self.ids = _ids_of_rows(dataset, id_column)
         self._rows = np.arange(len(dataset))

@@ -230,7 +230,7 @@ def test_pictures_of_another_folder_with_the_same_ids_are_refused(pictures: Path
 
 def test_other_choices_from_the_same_place_are_refused(pictures: Path, tmp_path: Path) -> None:
     run(pictures / "part0", tmp_path / "store")
-    with pytest.raises(FileExistsError, match="part0 found with ids 'stem', but now it is 'path': choose another folder"):
+    with pytest.raises(FileExistsError, match="part0 found with ids 'stem', but now it is 'path': choose"):
         extract_images(ImageFolder(pictures / "part0", "path"), runs.ColourExtractor(), tmp_path / "store")
 
     white, black = (Image.new("RGB", (3, 3), colour) for colour in ("white", "black"))
