@@ -209,6 +209,23 @@ def test_the_layout_of_the_hub_loads_and_is_saved_as_ours(tmp_path: Path) -> Non
     assert torch.equal(outputs_of(again).features[0], outputs_of(model).features[0])
 
 
+def test_a_repository_of_the_hub_loads_by_name(tmp_path: Path) -> None:
+    """From the Hub's cache, as it lies after a download."""
+    commit = "a" * 40
+    repository = tmp_path / "models--somebody--detector"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs/main").write_text(commit)
+    snapshot = repository / "snapshots" / commit
+    snapshot.mkdir(parents=True)
+    sizes = {"hidden_sizes": [16, 32, 64, 128], "depths": [3, 4, 6, 3], "class_embedding_size": 256}
+    model = small_detector(**sizes, attribute_hidden_size=512)
+    save_as_on_the_hub(snapshot, model)
+    loaded = FasterRcnnForRegionFeatures.from_pretrained("somebody/detector", cache_dir=tmp_path)
+    assert torch.equal(outputs_of(loaded).features[0], outputs_of(model).features[0])
+    assert loaded.name_or_path == "somebody/detector"
+    assert FasterRcnnImageProcessor.from_pretrained("somebody/detector", cache_dir=tmp_path).longer_side == 96
+
+
 def test_a_checkpoint_runs_no_code(tmp_path: Path, model: FasterRcnnForRegionFeatures) -> None:
     class Harm:
         def __reduce__(self) -> tuple:
