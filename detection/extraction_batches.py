@@ -2,19 +2,19 @@
 
 import errno
 import math
-import multiprocessing
 import pickle
 import re
-import sys
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
+from lxmert.detection.extraction_workers import Killed, in_order
 from lxmert.detection.image_sources import ImageSource
 from lxmert.processing.region_extractor import RegionExtractor
 from lxmert.processing.regions import Regions
@@ -32,6 +32,7 @@ REASONS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] =
     ((OSError, SyntaxError, EOFError), "damaged file"),
 )
 BATCHES_WAITING = 4  # pictures from which a batch is chosen, in batches
+MOST_WAITING = 128  # pictures
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,9 +99,10 @@ def find_regions(
     batch_size: int | None = None,
     device: str | torch.device | None = None,
 ) -> Iterator[FoundRegions | BadImage]:
-    """The regions of some pictures of a source, in the order in which they are found, which depends on nothing else.
+    """The regions of some pictures of a source, in an order that depends on the pictures and the batch size only.
 
-    Memory holds a few batches of opened pictures, however many there are.
+    Memory holds a few batches of opened pictures, however many there are. A picture whose opening kills the worker
+    process, twice, is a bad one; without workers it takes this process along.
 
     Args:
         source: of the pictures.
@@ -117,26 +119,21 @@ def find_regions(
     size = extractor.batch_size if batch_size is None else batch_size
     if size < 1 or workers < 0:
         raise ValueError(f"batch_size must be at least 1 and workers at least 0, got {size} and {workers}.")
-    loader: DataLoader = DataLoader(
-        _Opening(source, numbers, extractor),
-        batch_size=None,
-        collate_fn=_unchanged,
-        num_workers=workers,
-        # A forked worker shares the network; started otherwise, it gets its tensors by shared memory.
-        multiprocessing_context=multiprocessing.get_context("fork") if workers and sys.platform == "linux" else None,
-        generator=torch.Generator(),  # leaves torch's own random state alone
-    )
-    opened = iter(loader)
-    if device is not None:
-        extractor.to(device)  # after the workers started, which must not share an accelerator
+    most = max(size, min(size * BATCHES_WAITING, MOST_WAITING))
     waiting: list[_Opened] = []
-    for item in opened:
-        if isinstance(item, BadImage):
-            yield item
-            continue
-        waiting.append(item)
-        if len(waiting) == size * BATCHES_WAITING:
-            yield from _extract(_take_similar(waiting, size, extractor), source, extractor)
+    opened = in_order(_Opening(source, numbers, extractor), workers, lambda: _bring(extractor, device))
+    with closing(opened):
+        for item in opened:
+            if isinstance(item, Killed):
+                number = int(numbers[item.index])
+                error = OSError(f"{source.where(number)} killed the process that opened it, twice.")
+                yield BadImage(number, "killed the process that opened it", error)
+            elif isinstance(item, BadImage):
+                yield item
+            else:
+                waiting.append(item)
+                if len(waiting) == most:
+                    yield from _extract(_take_similar(waiting, size, extractor), source, extractor)
     while waiting:
         yield from _extract(_take_similar(waiting, size, extractor), source, extractor)
 
@@ -168,24 +165,29 @@ def _take_similar(waiting: list[_Opened], count: int, extractor: RegionExtractor
 def _extract(
     batch: Sequence[_Opened], source: ImageSource, extractor: RegionExtractor
 ) -> Iterator[FoundRegions | BadImage]:
-    """One batch; where it fails, its pictures one by one, so that only those to blame are lost."""
+    """One batch; where it fails, its halves, so that only pictures to blame are lost."""
+    found: list[Regions] = []
+    failed: Exception | None = None
     try:
         found = extractor.extract([item.prepared for item in batch])
-    except (ValueError, torch.OutOfMemoryError) as error:
-        if len(batch) > 1:
-            for item in batch:
-                yield from _extract([item], source, extractor)
-        elif isinstance(error, ValueError):
-            yield BadImage(batch[0].number, reason_of(error), _plain(error))
-        else:
-            raise
-        return
+    except torch.OutOfMemoryError as error:
+        failed = MemoryError(str(error) or "The network needs more memory than there is.")
+    except ValueError as error:
+        failed = _plain(error)
     except Exception as error:
         names = ", ".join(source.where(item.number) for item in batch)
         error.add_note(f"This happened to {names}.")
         raise
-    for item, regions in zip(batch, found, strict=True):
-        yield FoundRegions(item.number, replace(regions, image_id=source.ids[item.number].as_py()))
+    # here, as within `except` the error would keep the failed batch in the network's memory
+    if failed is None:
+        for item, regions in zip(batch, found, strict=True):
+            yield FoundRegions(item.number, replace(regions, image_id=source.ids[item.number].as_py()))
+    elif len(batch) > 1:
+        middle = len(batch) // 2
+        yield from _extract(batch[:middle], source, extractor)
+        yield from _extract(batch[middle:], source, extractor)
+    else:
+        yield BadImage(batch[0].number, reason_of(failed), failed)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -204,5 +206,6 @@ def _plain(error: Exception) -> Exception:
         return ValueError(str(error))
 
 
-def _unchanged(item: Any) -> Any:
-    return item
+def _bring(extractor: RegionExtractor, device: str | torch.device | None) -> None:
+    if device is not None:
+        extractor.to(device)

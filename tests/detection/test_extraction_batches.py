@@ -1,6 +1,7 @@
 """Batches of similar size, bad pictures told apart from mistakes, and bounded memory."""
 
 import errno
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -93,10 +94,31 @@ def test_memory_that_runs_short_makes_batches_smaller() -> None:
 
     class Smaller(ColourExtractor):
         def extract(self, prepared: Sequence[Image.Image]) -> list[Regions]:
-            raise torch.OutOfMemoryError
+            if any(image.width > 9 for image in prepared):
+                raise torch.OutOfMemoryError("5 bytes")
+            return super().extract(prepared)
 
-    with pytest.raises(torch.OutOfMemoryError):
-        find({"a": picture(9, 9)}, Smaller())
+    first, bad, last = find({"a": picture(9, 9), "b": picture(10, 9), "c": picture(9, 9)}, Smaller())
+    assert (first.number, bad.number, last.number) == (0, 1, 2)
+    assert (bad.reason, str(bad.error)) == ("not enough memory", "5 bytes")
+
+
+def test_a_batch_too_large_for_memory_is_given_up_before_its_halves() -> None:
+    kept: list[weakref.ref] = []
+
+    class Large(ColourExtractor):
+        def extract(self, prepared: Sequence[Image.Image]) -> list[Regions]:
+            assert all(reference() is None for reference in kept), "the batch before still takes memory"
+            batch = torch.zeros(len(prepared))
+            kept.append(weakref.ref(batch))
+            if len(batch) > 2:
+                raise torch.OutOfMemoryError
+            return super().extract(prepared)
+
+    extractor = Large()
+    assert len(find({str(i): picture(9, 9) for i in range(8)}, extractor, batch_size=8)) == 8
+    assert [len(batch) for batch in extractor.batches] == [2] * 4
+    assert len(kept) == 7
 
 
 @pytest.mark.parametrize("workers", [0, 1])
