@@ -16,11 +16,12 @@ from accelerate import PartialState
 from accelerate.utils import broadcast_object_list, gather_object, parse_flag_from_env
 from tqdm.auto import tqdm
 
-from lxmert.detection.extraction_batches import BadImage, find_regions, reason_of
+from lxmert.detection.extraction_batches import OF_THE_MACHINE, BadImage, find_regions, reason_of
 from lxmert.detection.extraction_folder import ExtractionFolder
 from lxmert.detection.extraction_progress import SharedProgress
 from lxmert.detection.extraction_report import ExtractionReport, SkippedImage, append_skipped
 from lxmert.detection.image_sources import ImageMapping, ImageSource
+from lxmert.processing.record_tables import printable
 from lxmert.processing.region_extractor import ImageInput, RegionExtractor
 from lxmert.processing.region_rows import FeaturesType
 from lxmert.processing.region_shards import RegionShards
@@ -28,6 +29,7 @@ from lxmert.processing.region_store import RegionStore
 from lxmert.processing.regions import Regions
 
 SHARD_SECONDS = 300.0
+FIRST_PICTURES = 100  # all unreadable for one reason, they stop a run
 
 
 def extract_regions(
@@ -110,6 +112,7 @@ def extract_images(
         FileExistsError: at `path` are regions of another extractor or type, other images with the same ids, something
             else, or a run that still writes.
         ValueError: numbers out of range.
+        OSError: the first hundred pictures that cannot be read, all for the same reason.
         RuntimeError: processes that see different images, or files of the store that vanish meanwhile.
     """
     if shard_size < 1:
@@ -131,13 +134,18 @@ def extract_images(
     with SharedProgress(
         folder.path, state.process_index, state.num_processes, len(source.ids), before, progress and len(numbers) > 0
     ) as shared:
+        folder.release()
         if len(share):
             shards = RegionShards(folder.path, state.process_index, shard_size, SHARD_SECONDS, features_dtype)
             found = find_regions(source, share, extractor, workers, batch_size, state.device)
             _write(found, source, shards, folder.journal(state.process_index), shared)
-        done, _ = shared.wait()
+        done, skipped_now = shared.wait()
     state.wait_for_everyone()
-    report = [ExtractionReport(folder.path, len(source.ids), done, int(stored.sum()), others=source.others)]
+    report = [
+        ExtractionReport(
+            folder.path, len(source.ids), done, int(stored.sum()), others=source.others, skipped_now=skipped_now
+        )
+    ]
     if state.is_main_process:
         report[0].skipped = folder.finish(source)
         report[0].seconds, report[0].processes = time.perf_counter() - started, state.num_processes
@@ -151,7 +159,19 @@ def extract_images(
 def _write(
     found: Iterator[Any], source: ImageSource, shards: RegionShards, journal: Path, shared: SharedProgress
 ) -> None:
-    """Write what is found as it comes; what was found before an error is kept."""
+    """Write what is found as it comes; what was found before an error is kept.
+
+    Raises:
+        OSError: the first pictures are all unreadable for one reason that is none of theirs; none is listed then.
+    """
+    held: list[SkippedImage] = []  # the first ones, until one differs
+
+    def list_held() -> None:
+        for item in held:
+            append_skipped(skipped, item)
+        held.clear()
+
+    first = True
     with shards, closing(found), journal.open("a", encoding="utf-8") as skipped:  # type: ignore[type-var]
         if skipped.tell():
             skipped.write("\n")  # a kill may have left half a line
@@ -159,13 +179,25 @@ def _write(
             if not isinstance(item, BadImage):
                 try:
                     shards.add(item.regions)
+                    first = False
+                    list_held()
                     shared.count(done=1)
                     continue
                 except ValueError as error:
                     item = BadImage(item.number, reason_of(error), error)
             image_id, place = source.ids[item.number].as_py(), source.where(item.number)
-            append_skipped(skipped, SkippedImage(image_id, place, item.reason, str(item.error)))
+            first = first and item.reason in OF_THE_MACHINE and (not held or held[0].reason == item.reason)
+            held.append(SkippedImage(image_id, place, item.reason, str(item.error)))
+            if first and len(held) == FIRST_PICTURES:
+                raise OSError(
+                    f"The first {len(held)} pictures all give no regions: {item.reason}, such as {printable(place)}. "
+                    "Is a disk or network folder missing, or memory short? None was listed as skipped. If only these "
+                    "pictures are to blame, take them out of the source."
+                )
+            if not first:
+                list_held()
             shared.count(skipped=1)
+        list_held()
 
 
 def _check_agreement(source: ImageSource, numbers: np.ndarray) -> None:

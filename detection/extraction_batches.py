@@ -31,6 +31,9 @@ REASONS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] =
     (MemoryError, "not enough memory"),
     ((OSError, SyntaxError, EOFError), "damaged file"),
 )
+UNREADABLE = "cannot be read from where it lies"
+# Reasons that, if they are those of many pictures in a row, are the machine's.
+OF_THE_MACHINE = ("no such file", "no permission", "not enough memory", UNREADABLE)
 BATCHES_WAITING = 4  # pictures from which a batch is chosen, in batches
 MOST_WAITING = 128  # pictures
 
@@ -142,6 +145,8 @@ def reason_of(error: BaseException) -> str:
     """Why a picture gives no regions, in a few words without names and numbers."""
     chain = list(_chain(error))
     for cause in chain:
+        if isinstance(cause, OSError) and cause.errno and not isinstance(cause, (FileNotFoundError, PermissionError)):
+            return UNREADABLE  # by the system, where decoders give no number
         for kind, reason in REASONS:
             if isinstance(cause, kind):
                 return reason

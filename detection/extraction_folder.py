@@ -1,6 +1,7 @@
 """The folder that an extraction writes: whether a run may go on there, what is done, and how it becomes a store."""
 
-import json
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ from lxmert.detection.extraction_report import (
     SKIPPED_FILE,
     SkippedImage,
     read_skipped,
-    skipped_files,
     write_skipped,
 )
 from lxmert.detection.image_sources import ImageSource, first_repeated
@@ -25,10 +25,14 @@ from lxmert.processing.region_shards import (
     NAMES,
     files_with,
     publish,
+    read_json,
     store_content,
     stored_ids,
     write_json,
 )
+
+if sys.platform != "win32":
+    import fcntl
 
 SOURCES_FILE = "images_from.json"
 
@@ -57,6 +61,7 @@ class ExtractionFolder:
     def __init__(self, path: Path, extractor: RegionExtractor, features_dtype: FeaturesType):
         check_features_type(features_dtype)
         self.path = path
+        self._locked: int | None = None
         names = {name: getattr(extractor, name) for name in NAMES}
         self.content = store_content({"region_extractor": extractor.to_dict()}, features_dtype, names)
 
@@ -69,6 +74,7 @@ class ExtractionFolder:
         """
         self._check()
         self.path.mkdir(parents=True, exist_ok=True)
+        self._lock()
         clear_marks(self.path)
         for partial in self.path.glob(".*.partial"):
             partial.unlink()
@@ -76,8 +82,16 @@ class ExtractionFolder:
             write_json(self.path / DESCRIPTION_FILE, self.content)
         self._add_source(source)
         if retry_skipped:
-            for file in skipped_files(self.path):
-                file.unlink()
+            kept = _without(read_skipped(self.path), source.ids)
+            write_skipped(self.path / SKIPPED_FILE, kept)
+            for journal in self.path.glob(JOURNALS):
+                journal.unlink()
+
+    def release(self) -> None:
+        """Give up the lock of `open`, once this process's own mark keeps other runs out."""
+        if self._locked is not None:
+            os.close(self._locked)
+            self._locked = None
 
     def known(self, source: ImageSource) -> tuple[np.ndarray, np.ndarray]:
         """Which of the source's images are stored, and which were skipped: (N,) each, bool."""
@@ -111,6 +125,19 @@ class ExtractionFolder:
         others = {item.image_id for item in _without(skipped, source.ids)}
         return [item for item in skipped if item.image_id not in others]
 
+    def _lock(self) -> None:
+        """Keep out a run that starts at the same moment, which would clear away what this one begins to write."""
+        if sys.platform == "win32":
+            return
+        self._locked = os.open(self.path, os.O_RDONLY)
+        try:
+            fcntl.flock(self._locked, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self.release()
+            raise FileExistsError(f"Another run is starting in {self.path}: wait until it ends.") from error
+        except OSError:  # a file system that locks no folders
+            self.release()
+
     def _check(self) -> None:
         file = self.path / DESCRIPTION_FILE
         if not file.is_file():
@@ -120,7 +147,7 @@ class ExtractionFolder:
             ):
                 raise FileExistsError(f"{self.path} holds something else: choose another folder.")
             return
-        there = {"features_dtype": "float16"} | json.loads(file.read_text(encoding="utf-8"))
+        there = {"features_dtype": "float16"} | read_json(file)
         if there != self.content:
             ours, theirs = (_settings(content) for content in (self.content, there))
             differing = ", ".join(name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name))
@@ -131,7 +158,7 @@ class ExtractionFolder:
 
     def _add_source(self, source: ImageSource) -> None:
         file = self.path / SOURCES_FILE
-        records = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
+        records = read_json(file) if file.is_file() else []
         records = [{"name": record} if isinstance(record, str) else record for record in records]  # names only, once
         for record in records:
             if record["name"] == source.name:

@@ -60,11 +60,16 @@ class SharedProgress:
             self._show(self._others())
 
     def wait(self) -> tuple[int, int]:
-        """Say that this process has finished, and return done and skipped over all when all have."""
+        """Say that this process has finished, and return done and skipped over all when all have.
+
+        Raises:
+            RuntimeError: another process ended before it had finished.
+        """
         self._write(finished=True)
         while True:
             others = self._others()
             self._show(others)
+            self._check_alive()
             if len(others) == self.processes - 1 and all(finished for _, _, finished in others):
                 done, skipped = (sum(other[i] for other in others) for i in (0, 1))
                 return self.done + done, self.skipped + skipped
@@ -90,6 +95,32 @@ class SharedProgress:
                     continue
                 found.append((done, skipped, finished))
         return found
+
+    def _check_alive(self) -> None:
+        for process in range(self.processes):
+            if process == self.process or not self._unfinished(process) or not self._ended(process):
+                continue
+            if self._unfinished(process):  # looked at again: it may have finished just before it ended
+                raise RuntimeError(
+                    f"Process {process} ended before its pictures were done: start the extraction again, it goes on."
+                )
+
+    def _unfinished(self, process: int) -> bool:
+        try:
+            return not json.loads(self._mark(process).read_text(encoding="utf-8"))[2]
+        except (OSError, ValueError):
+            return False  # not there yet, or being written
+
+    def _ended(self, process: int) -> bool:
+        """Whether a process that left its mark lives no more."""
+        if sys.platform == "win32":
+            return False
+        with self._mark(process).open("r+", encoding="utf-8") as file:
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                return False
+        return True
 
     def _show(self, others: list[tuple[int, int, bool]]) -> None:
         if self._bar.disable:

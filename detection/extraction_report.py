@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from lxmert.processing.record_tables import write_whole
+from lxmert.processing.record_tables import printable, write_whole
 from lxmert.processing.region_shards import write_json
 
 REPORT_FILE = "report.json"
@@ -44,6 +44,7 @@ class ExtractionReport:
         seconds: what this run took.
         processes: how many shared it.
         others: number of files beside the pictures that were not looked at, because of their names.
+        skipped_now: how many of the skipped ones were tried in this run.
     """
 
     path: Path
@@ -54,6 +55,7 @@ class ExtractionReport:
     seconds: float = 0.0
     processes: int = 1
     others: int = 0
+    skipped_now: int = 0
 
     @property
     def images_per_second(self) -> float:
@@ -78,16 +80,17 @@ class ExtractionReport:
 
     def __str__(self) -> str:
         pace = f" in {self.seconds:,.1f} s, {self.images_per_second:,.1f} images/s" if self.done else ""
-        lines = [f"Regions of {self.done + self.reused:,} of {self.images:,} images are in {self.path}:"]
+        lines = [f"Regions of {self.done + self.reused:,} of {self.images:,} images are in {printable(self.path)}:"]
         lines += [f"  done     {self.done:>12,}{pace}", f"  reused   {self.reused:>12,}"]
         lines += [f"  skipped  {len(self.skipped):>12,}"]
         for reason, skipped in self.reasons().items():
-            lines.append(f"    {len(skipped):>8,}  {reason}, such as {skipped[0].place}")
+            lines.append(f"    {len(skipped):>8,}  {reason}, such as {printable(skipped[0].place)}")
         if self.skipped:
-            lines.append(f"  All that were skipped: {self.path / SKIPPED_FILE}")
+            lines.append(f"  All that were skipped: {printable(self.path / SKIPPED_FILE)}")
+            lines.append("  To try them again: --retry-skipped, or retry_skipped=True.")
         if self.others:
             lines.append(f"  Not looked at: {self.others:,} files whose names do not end like a picture's.")
-        if not self.done and self.reused + len(self.skipped) == self.images:
+        if not self.done and not self.skipped_now and self.reused + len(self.skipped) == self.images:
             lines.append("  There was nothing left to do.")
         return "\n".join(lines)
 

@@ -114,7 +114,7 @@ class ImageFolder(ImageFiles):
                 inner.clear()
                 continue
             seen.add((status.st_dev, status.st_ino))
-            inner.sort()
+            inner.sort()  # of two ways to a folder the same is taken always
             relative = Path(place).relative_to(folder)
             for name in names:
                 if name.lower().endswith(SUFFIXES):
@@ -132,12 +132,15 @@ class ImageList(ImageFiles):
 
     Raises:
         FileNotFoundError: no such list.
-        ValueError: no path in it, or two with one id.
+        ValueError: no path in it, two with one id, or a picture in place of the list.
     """
 
     def __init__(self, file: str | Path, ids: IdsOfFiles = "stem"):
         file = Path(file)
-        lines = (os.fsdecode(line.strip()) for line in file.read_bytes().splitlines())
+        content = file.read_bytes()
+        if file.name.lower().endswith(SUFFIXES) or b"\0" in content:
+            raise ValueError(f"{file} is no list of pictures, but perhaps a picture itself: give its folder.")
+        lines = (os.fsdecode(line.strip()) for line in content.splitlines())
         super().__init__(file.parent, filter(None, lines), str(file.resolve()), ids)
 
 

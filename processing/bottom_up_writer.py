@@ -8,7 +8,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from lxmert.processing.bottom_up import LABELS
-from lxmert.processing.record_tables import write_whole
+from lxmert.processing.record_tables import printable, write_whole
 from lxmert.processing.regions import NO_LABEL, Regions
 
 
@@ -33,7 +33,8 @@ def write_bottom_up_file(
     path = Path(path)
 
     def write(work: Path) -> None:
-        bar = tqdm(regions, total=len(regions), desc=f"Writing {path.name}", unit=" images", disable=not progress)
+        description = f"Writing {printable(path.name)}"
+        bar = tqdm(regions, total=len(regions), desc=description, unit=" images", disable=not progress)
         with work.open("wb") as file:
             for image_id in bar:
                 file.write(_to_line(image_id, regions[image_id], fill_labels))

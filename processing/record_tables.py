@@ -3,6 +3,7 @@
 import atexit
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -42,9 +43,28 @@ def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
     work = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         write(work)
+        with work.open("rb") as written:
+            os.fsync(written.fileno())
         work.replace(path)
+        sync_folder(path.parent)
     finally:
         work.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names of a folder's files on disk, so that a loss of power keeps them."""
+    if sys.platform == "win32":
+        return
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
+def printable(name: object) -> str:
+    """A name for a terminal: what is no printable character is escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(name))
 
 
 def write_tables(path: Path, tables: Iterable[pa.Table], features: datasets.Features) -> None:

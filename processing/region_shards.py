@@ -14,7 +14,7 @@ import datasets
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lxmert.processing.record_tables import write_whole
+from lxmert.processing.record_tables import sync_folder, write_whole
 from lxmert.processing.region_rows import COLUMNS, FeaturesType, check_features_type, to_row
 from lxmert.processing.regions import Regions
 
@@ -102,6 +102,7 @@ class RegionShards:
         with self._work.open("rb") as written:
             os.fsync(written.fileno())
         self._work.rename(self.folder / f"{self._stem()}{self._number:05d}.arrow")
+        sync_folder(self.folder)
         self._writer, self._count = None, 0
         self._number += 1
 
@@ -154,6 +155,20 @@ def write_json(path: Path, content: Any) -> None:
     write_whole(path, lambda work: work.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8"))
 
 
+def read_json(path: Path) -> Any:
+    """Read a JSON file of a store.
+
+    Raises:
+        ValueError: another content.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(
+            f"{path} is damaged, perhaps by a loss of power: put back a copy, or take another folder ({error})."
+        ) from error
+
+
 def shard_files(folder: Path) -> list[Path]:
     """The whole Arrow files in a store's folder."""
     return sorted(folder.glob("process-*.arrow"))
@@ -186,7 +201,7 @@ def publish(folder: Path, content: dict[str, Any]) -> None:
     state: dict[str, Any] = dict.fromkeys(("_format_columns", "_format_type", "_split"))
     state |= {"_format_kwargs": {}, "_output_all_columns": False, "_fingerprint": uuid.uuid4().hex[:16]}
     files = [{"filename": file.name} for file in shard_files(folder)]
-    if (folder / STATE_FILE).is_file() and json.loads((folder / STATE_FILE).read_text())["_data_files"] == files:
+    if (folder / STATE_FILE).is_file() and read_json(folder / STATE_FILE)["_data_files"] == files:
         return
     write_json(folder / DESCRIPTION_FILE, content)
     write_json(folder / INFO_FILE, asdict(datasets.DatasetInfo(features=COLUMNS)))

@@ -3,7 +3,6 @@
 `region_rows` describes the columns, `region_shards` writes the files. `datasets.load_from_disk` opens a store too.
 """
 
-import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from lxmert.processing.region_shards import (
     STATE_FILE,
     RegionShards,
     publish,
+    read_json,
     store_content,
 )
 from lxmert.processing.regions import NO_LABEL, Regions
@@ -39,7 +39,7 @@ class RegionStore(Mapping[str, Regions]):
 
     Raises:
         FileNotFoundError: no store there, or one whose extraction was not finished.
-        ValueError: a store of a format that this version does not know.
+        ValueError: a store of a format that this version does not know, or a damaged file of it.
 
     Attributes:
         description: JSON values that say where the regions come from.
@@ -53,7 +53,7 @@ class RegionStore(Mapping[str, Regions]):
         description_file = self.path / DESCRIPTION_FILE
         if not description_file.is_file():
             raise FileNotFoundError(f"{self.path} is no region store: it has no {DESCRIPTION_FILE}.")
-        content = json.loads(description_file.read_text(encoding="utf-8"))
+        content = read_json(description_file)
         if content["format_version"] not in FORMAT_VERSIONS:
             raise ValueError(
                 f"{self.path} has region store format {content['format_version']}, this version reads "
@@ -64,6 +64,7 @@ class RegionStore(Mapping[str, Regions]):
                 f"{self.path} is no whole region store yet: its extraction was stopped, or still runs. Started again "
                 "with the same arguments it goes on."
             )
+        read_json(self.path / STATE_FILE)  # else `datasets` fails without its name
         self.description: dict[str, Any] = content["description"]
         self.features_dtype: FeaturesType = content.get("features_dtype", "float16")
         names = {name: None if (given := content.get(name)) is None else tuple(given) for name in NAMES}

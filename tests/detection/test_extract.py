@@ -1,5 +1,7 @@
+import fcntl
 import itertools
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -156,6 +158,25 @@ def test_skipped_pictures_are_tried_again_only_if_asked_for(pictures: Path, tmp_
     assert "part1/empty" not in (store / "skipped.jsonl").read_text()
 
 
+def test_other_sources_are_not_tried_again(pictures: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    run(pictures / "part1", store)
+    run(pictures / "part0", store, retry_skipped=True)
+    listed = [json.loads(line)["image_id"] for line in (store / "skipped.jsonl").read_text().splitlines()]
+    assert sorted(listed) == ["empty", "text", "truncated"]
+
+
+def test_a_folder_that_vanished_stops_the_run(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lxmert.detection.extract.FIRST_PICTURES", 10)
+    source = ImageFolder(pictures)
+    pictures.rename(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match="The first 10 pictures all give no regions: no such file, such as .* Is a disk"):
+        extract_images(source, runs.ColourExtractor(), tmp_path / "store", progress=False)
+    (tmp_path / "elsewhere").rename(pictures)
+    report = run(pictures, tmp_path / "store")
+    assert (report.done, len(report.skipped), report.skipped_now) == (14, 3, 3)
+
+
 def test_half_a_line_of_a_killed_run_spoils_no_list(pictures: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
     assert not runs.in_child(lambda: run(pictures, store, dies_at=14))
@@ -301,6 +322,30 @@ def test_two_runs_do_not_write_at_once(pictures: Path, tmp_path: Path) -> None:
     extract_images(ImageFolder(pictures), extractor, tmp_path / "store", shard_size=2, batch_size=1, progress=False)
     assert refused == [True]
     assert runs.content(tmp_path / "store") == expected(pictures)
+
+
+def test_two_runs_do_not_start_at_once(pictures: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    store.mkdir()
+    (store / ".process-00000-shard-00000.arrow.partial").touch()
+    opened = os.open(store, os.O_RDONLY)
+    fcntl.flock(opened, fcntl.LOCK_EX)
+    with pytest.raises(FileExistsError, match="Another run is starting in .*store: wait until it ends"):
+        run(pictures, store)
+    assert [file.name for file in store.iterdir()] == [".process-00000-shard-00000.arrow.partial"]
+    os.close(opened)
+    assert run(pictures, store).done == 14
+
+
+@pytest.mark.parametrize("file", ["images_from.json", "region_store.json", "state.json"])
+def test_a_damaged_file_is_named(file: str, pictures: Path, tmp_path: Path) -> None:
+    run(pictures, tmp_path / "store")
+    (tmp_path / "store" / file).write_bytes(b"")
+    with pytest.raises(ValueError, match=rf"store/{file} is damaged, perhaps by a loss of power: put back a copy"):
+        run(pictures, tmp_path / "store")
+    if file != "images_from.json":
+        with pytest.raises(ValueError, match=f"{file} is damaged"):
+            RegionStore(tmp_path / "store")
 
 
 @pytest.mark.parametrize("batch_size", [1, 3])

@@ -106,6 +106,14 @@ def test_a_list(folder: Path, tmp_path: Path) -> None:
         ImageList(file)
 
 
+def test_a_picture_is_no_list(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"b\.png is no list of pictures, but perhaps a picture itself: give"):
+        open_images(folder / "b.png")
+    (tmp_path / "list.txt").write_bytes(png())
+    with pytest.raises(ValueError, match="is no list of pictures"):
+        open_images(tmp_path / "list.txt")
+
+
 def make_dataset(folder: Path, **columns: list) -> datasets.Dataset:
     rows = [{"bytes": png(5), "path": None}, {"bytes": None, "path": str(folder / "b.png")}]
     rows += [{"bytes": b"broken", "path": None}, None]
