@@ -5,7 +5,7 @@ import functools
 import hashlib
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -123,17 +123,19 @@ def extract_images(
     if state.num_processes > 1:
         _disconnect_at_exit()
     folder = ExtractionFolder(Path(path), extractor, features_dtype)
-    if state.is_main_process:
-        folder.open(source, retry_skipped)
-    state.wait_for_everyone()
-    stored, skipped = folder.known(source)
-    numbers = np.flatnonzero(~(stored | skipped))
-    _check_agreement(source, numbers)
-    share = numbers[state.process_index :: state.num_processes]
-    before = len(source.ids) - len(numbers)
-    with SharedProgress(
-        folder.path, state.process_index, state.num_processes, len(source.ids), before, progress and len(numbers) > 0
-    ) as shared:
+    with ExitStack() as stack:
+        stack.callback(folder.release)
+        if state.is_main_process:
+            folder.open(source, retry_skipped)
+        state.wait_for_everyone()
+        stored, skipped = folder.known(source)
+        numbers = np.flatnonzero(~(stored | skipped))
+        _check_agreement(source, numbers)
+        share = numbers[state.process_index :: state.num_processes]
+        before = len(source.ids) - len(numbers)
+        shown = progress and len(numbers) > 0
+        counts = (state.process_index, state.num_processes, len(source.ids), before, shown)
+        shared = stack.enter_context(SharedProgress(folder.path, *counts))
         folder.release()
         if len(share):
             shards = RegionShards(folder.path, state.process_index, shard_size, SHARD_SECONDS, features_dtype)
