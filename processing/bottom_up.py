@@ -140,16 +140,16 @@ def to_region_store(
     path: str | Path,
     description: dict[str, Any] | None = None,
     progress: bool = True,
-    features_dtype: FeaturesType = "float16",
+    features_dtype: FeaturesType = "float32",
 ) -> RegionStore:
-    """Write a mapping of regions, such as a `BottomUpFile`, to a region store: half the size of base64, or less.
+    """Write a mapping of regions, such as a `BottomUpFile`, to a region store: three quarters of the size of base64.
 
     Args:
         regions: regions by image id.
         path: folder of the store, which does not exist yet.
         description: JSON values that say where the regions come from.
         progress: show a bar with time left.
-        features_dtype: "float16" rounds features; "float32" keeps those of the original's files as they are.
+        features_dtype: "float32" keeps features as they are; "float16" rounds them, for half the space.
 
     Raises:
         FileExistsError: the folder is there already.

@@ -10,7 +10,7 @@ from PIL import Image
 
 from lxmert.processing.regions import Regions
 
-ImageInput = Any  # a PIL image, an array (H, W), (H, W, 3) or (H, W, 4) of uint8, or a path
+ImageInput = Any  # a PIL image, an array (H, W), (H, W, 3) or (H, W, 4) of uint8, a path, or a file's bytes
 
 
 class RegionExtractor(ABC):

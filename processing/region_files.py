@@ -20,7 +20,7 @@ from lxmert.processing.region_shards import NAMES, write_json
 from lxmert.processing.regions import Regions
 
 FileFormat = Literal["safetensors", "npz"]
-DESCRIPTION_FILE = "region_files.json"
+FILES_DESCRIPTION = "region_files.json"
 FORMAT_VERSION = 1
 ARRAYS = ("image_size", "features", "boxes", *LABEL_TYPES)
 EMPTY = "%"  # stands for an empty part of an id; `quote` never gives a lone percent sign
@@ -44,9 +44,9 @@ class RegionFiles(Mapping[str, Regions]):
 
     def __init__(self, folder: str | Path):
         self.path = Path(folder)
-        description_file = self.path / DESCRIPTION_FILE
+        description_file = self.path / FILES_DESCRIPTION
         if not description_file.is_file():
-            raise FileNotFoundError(f"{self.path} is no folder of region files: it has no {DESCRIPTION_FILE}.")
+            raise FileNotFoundError(f"{self.path} is no folder of region files: it has no {FILES_DESCRIPTION}.")
         content = json.loads(description_file.read_text(encoding="utf-8"))
         if content["format_version"] != FORMAT_VERSION or content["format"] not in get_args(FileFormat):
             raise ValueError(
@@ -131,7 +131,7 @@ def write_region_files(
     content: dict[str, Any] = {"format_version": FORMAT_VERSION, "format": format, "features_dtype": features_dtype}
     content |= {"description": getattr(regions, "description", {}), **names}
     content = json.loads(json.dumps(content))
-    description_file = folder / DESCRIPTION_FILE
+    description_file = folder / FILES_DESCRIPTION
     if description_file.is_file():
         if json.loads(description_file.read_text(encoding="utf-8")) != content:
             raise FileExistsError(f"{folder} holds files of other regions or of another format: choose another folder.")

@@ -99,7 +99,7 @@ def test_the_original_features(original: Path, tmp_path: Path) -> None:
     assert list(store) == list(file)
     assert store.description == {"features": "bottom-up"}
     for ours, theirs in zip(store.many(list(file)), file.many(list(file)), strict=True):
-        assert np.array_equal(ours.features, theirs.features.astype(np.float16))
+        assert np.array_equal(ours.features, theirs.features)
         assert np.array_equal(ours.boxes, theirs.boxes)
         assert np.array_equal(ours.attribute_ids, theirs.attribute_ids)
 

@@ -60,7 +60,7 @@ def original() -> Path:
 
 def test_the_original_file_goes_through_every_format_byte_for_byte(original: Path, tmp_path: Path) -> None:
     source = BottomUpFile(original, cache_dir=tmp_path, progress=False)
-    store = to_region_store(source, tmp_path / "store", progress=False, features_dtype="float32")
+    store = to_region_store(source, tmp_path / "store", progress=False)
     assert store.features_dtype == "float32"
     first = write_region_files(store, tmp_path / "safetensors", progress=False)
     second = write_region_files(first, tmp_path / "npz", "npz", progress=False)
