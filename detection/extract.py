@@ -16,7 +16,7 @@ from accelerate import PartialState
 from accelerate.utils import broadcast_object_list, gather_object, parse_flag_from_env
 from tqdm.auto import tqdm
 
-from lxmert.detection.extraction_batches import OF_THE_MACHINE, BadImage, find_regions, reason_of
+from lxmert.detection.extraction_batches import OF_THE_MACHINE, BadImage, check_numbers, find_regions, reason_of
 from lxmert.detection.extraction_folder import ExtractionFolder
 from lxmert.detection.extraction_progress import SharedProgress
 from lxmert.detection.extraction_report import ExtractionReport, SkippedImage, append_skipped
@@ -117,6 +117,7 @@ def extract_images(
     """
     if shard_size < 1:
         raise ValueError(f"shard_size must be at least 1, got {shard_size}.")
+    check_numbers(1 if batch_size is None else batch_size, workers)
     started = time.perf_counter()
     # Said outright: without it, processes that torchrun starts on a machine without a GPU stay strangers.
     state = PartialState(cpu=not torch.accelerator.is_available() or parse_flag_from_env("ACCELERATE_USE_CPU"))

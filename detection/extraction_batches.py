@@ -120,8 +120,7 @@ def find_regions(
         TypeError, RuntimeError, ...: whatever is no picture's fault.
     """
     size = extractor.batch_size if batch_size is None else batch_size
-    if size < 1 or workers < 0:
-        raise ValueError(f"batch_size must be at least 1 and workers at least 0, got {size} and {workers}.")
+    check_numbers(size, workers)
     most = max(size, min(size * BATCHES_WAITING, MOST_WAITING))
     waiting: list[_Opened] = []
     opened = in_order(_Opening(source, numbers, extractor), workers, lambda: _bring(extractor, device))
@@ -139,6 +138,16 @@ def find_regions(
                     yield from _extract(_take_similar(waiting, size, extractor), source, extractor)
     while waiting:
         yield from _extract(_take_similar(waiting, size, extractor), source, extractor)
+
+
+def check_numbers(batch_size: int, workers: int) -> None:
+    """Refuse what `find_regions` would.
+
+    Raises:
+        ValueError: a batch size below 1, or workers below 0.
+    """
+    if batch_size < 1 or workers < 0:
+        raise ValueError(f"batch_size must be at least 1 and workers at least 0, got {batch_size} and {workers}.")
 
 
 def reason_of(error: BaseException) -> str:

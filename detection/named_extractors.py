@@ -49,7 +49,10 @@ def make_extractor(name: str, checkpoint: str | None = None, settings: Iterable[
 
 def _parsed(setting: str) -> dict[str, Any]:
     if setting.lstrip().startswith("{"):
-        return json.loads(setting)
+        try:
+            return json.loads(setting)
+        except ValueError as error:
+            raise ValueError(f"setting {setting!r} is no JSON object: {error}.") from error
     name, equals, value = setting.partition("=")
     if not equals:
         raise ValueError(f"setting {setting!r} must be name=value, or a JSON object.")

@@ -1,15 +1,30 @@
 """Regions into a file as the original reads them; `bottom_up` describes the fields."""
 
 import binascii
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 from tqdm.auto import tqdm
 
 from lxmert.processing.bottom_up import LABELS
-from lxmert.processing.record_tables import printable, write_whole
+from lxmert.processing.record_tables import check_is_free, printable, write_whole
 from lxmert.processing.regions import NO_LABEL, Regions
+
+
+def check_bottom_up_target(path: str | Path, image_ids: Iterable[str]) -> None:
+    """See whether `write_bottom_up_file` can write images there, before their regions are found.
+
+    Raises:
+        FileExistsError: a folder of that name, or a file in place of a folder above.
+        ValueError: an image id that a TSV file cannot hold.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise FileExistsError(f"{path} is a folder: choose another name for the file.")
+    check_is_free(path.parent)
+    for image_id in image_ids:
+        _check_id(image_id)
 
 
 def write_bottom_up_file(
@@ -43,11 +58,15 @@ def write_bottom_up_file(
     write_whole(path, write)
 
 
-def _to_line(image_id: str, regions: Regions, fill_labels: bool) -> bytes:
+def _check_id(image_id: str) -> None:
     if not image_id or any(character in image_id for character in '\t\r\n"'):
         raise ValueError(
             f"Image id {image_id!r} is empty or holds a tab, line break or quote: a TSV file cannot hold it."
         )
+
+
+def _to_line(image_id: str, regions: Regions, fill_labels: bool) -> bytes:
+    _check_id(image_id)
     labels = [_label_field(image_id, regions, name, dtype, fill_labels) for name, dtype in LABELS.values()]
     arrays = [_encoded(regions.boxes, "<f4"), _encoded(regions.features, "<f4")]
     start = [image_id.encode(), *(str(side).encode() for side in regions.image_size)]

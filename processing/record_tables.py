@@ -51,6 +51,17 @@ def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
         work.unlink(missing_ok=True)
 
 
+def check_is_free(folder: Path) -> None:
+    """Refuse a folder that cannot be made.
+
+    Raises:
+        FileExistsError: a file of that name, or in place of a folder above it.
+    """
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    if not there.is_dir():
+        raise FileExistsError(f"{there} is a file: choose another folder.")
+
+
 def sync_folder(folder: Path) -> None:
     """Have the names of a folder's files on disk, so that a loss of power keeps them."""
     if sys.platform == "win32":

@@ -14,9 +14,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from tqdm.auto import tqdm
 
-from lxmert.processing.record_tables import write_whole
+from lxmert.processing.record_tables import check_is_free, write_whole
 from lxmert.processing.region_rows import LABEL_TYPES, FeaturesType, check_features_type
-from lxmert.processing.region_shards import NAMES, write_json
+from lxmert.processing.region_shards import NAMES, read_json, write_json
 from lxmert.processing.regions import Regions
 
 FileFormat = Literal["safetensors", "npz"]
@@ -47,7 +47,7 @@ class RegionFiles(Mapping[str, Regions]):
         description_file = self.path / FILES_DESCRIPTION
         if not description_file.is_file():
             raise FileNotFoundError(f"{self.path} is no folder of region files: it has no {FILES_DESCRIPTION}.")
-        content = json.loads(description_file.read_text(encoding="utf-8"))
+        content = read_json(description_file)
         if content["format_version"] != FORMAT_VERSION or content["format"] not in get_args(FileFormat):
             raise ValueError(
                 f"{self.path} has region files of format {content['format']} {content['format_version']}, this version "
@@ -100,6 +100,23 @@ class RegionFiles(Mapping[str, Regions]):
                     yield "/".join(map(_decoded, (*parts, name.removesuffix(suffix))))
 
 
+def check_region_files_target(folder: str | Path, format: FileFormat, features_dtype: FeaturesType) -> None:  # noqa: A002
+    """See whether `write_region_files` can write there, before regions are found.
+
+    Raises:
+        FileExistsError: something else, or files of another format or type.
+    """
+    folder = Path(folder)
+    check_is_free(folder)
+    file = folder / FILES_DESCRIPTION
+    if file.is_file():
+        content = read_json(file)
+        if (content["format"], content["features_dtype"]) != (format, features_dtype):
+            raise FileExistsError(f"{folder} holds files of another format or type: choose another folder.")
+    elif folder.exists() and any(folder.iterdir()):
+        raise FileExistsError(f"{folder} holds other things: choose another folder or empty it.")
+
+
 def write_region_files(
     regions: Mapping[str, Regions],
     folder: str | Path,
@@ -132,11 +149,9 @@ def write_region_files(
     content |= {"description": getattr(regions, "description", {}), **names}
     content = json.loads(json.dumps(content))
     description_file = folder / FILES_DESCRIPTION
-    if description_file.is_file():
-        if json.loads(description_file.read_text(encoding="utf-8")) != content:
-            raise FileExistsError(f"{folder} holds files of other regions or of another format: choose another folder.")
-    elif folder.exists() and any(folder.iterdir()):
-        raise FileExistsError(f"{folder} holds other things: choose another folder or empty it.")
+    if description_file.is_file() and read_json(description_file) != content:
+        raise FileExistsError(f"{folder} holds files of other regions or of another format: choose another folder.")
+    check_region_files_target(folder, format, features_dtype)
     folder.mkdir(parents=True, exist_ok=True)
     write_json(description_file, content)
     for image_id in tqdm(regions, desc="Writing region files", unit=" images", disable=not progress):

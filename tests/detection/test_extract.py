@@ -233,6 +233,7 @@ def test_another_extraction_is_refused(pictures: Path, tmp_path: Path) -> None:
         extract_images(source, runs.ColourExtractor(), store, shard_size=0)
     with pytest.raises(ValueError, match=r"batch_size must be at least 1 and workers at least 0, got 0 and 0"):
         extract_images(source, runs.ColourExtractor(), tmp_path / "new", batch_size=0)
+    assert not (tmp_path / "new").exists()
     assert {file: file.read_bytes() for file in store.iterdir()} == before
 
 

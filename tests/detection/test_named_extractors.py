@@ -25,3 +25,8 @@ def test_names_and_settings() -> None:
 def test_what_cannot_be_made_is_said(name: str, checkpoint: str | None, settings: list[str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make_extractor(name, checkpoint, settings)
+
+
+def test_settings_that_are_no_json_are_said() -> None:
+    with pytest.raises(ValueError, match=r"setting '\{rows: 2\}' is no JSON object: "):
+        make_extractor("grid", settings=["{rows: 2}"])

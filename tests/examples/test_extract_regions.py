@@ -103,3 +103,27 @@ def test_killed_while_it_runs_it_goes_on(pictures: Path, tmp_path: Path) -> None
     done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=True)
     assert f"Regions of {COUNT + 9} of {COUNT + 13} images are in " in done.stdout
     assert len(RegionStore(tmp_path / "store")) == COUNT + 9
+
+
+@pytest.mark.slow
+def test_mistakes_are_one_line(tmp_path: Path) -> None:
+    Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "b.png").write_bytes(b"")
+    (tmp_path / "taken").mkdir()
+
+    def fails(*more: str) -> subprocess.CompletedProcess:
+        command = [sys.executable, str(PROGRAM), "--images", ".", "--extractor", "components", "--out", "new", *more]
+        return subprocess.run(command, capture_output=True, text=True, timeout=200, check=False, cwd=tmp_path)
+
+    for more, message in (
+        (("--batch-size", "0"), "batch_size must be at least 1 and workers at least 0, got 0 and 2."),
+        (("--format", "tsv", "--out", "taken"), "taken is a folder: choose another name for the file."),
+        (("--images", "a.png"), "a.png is no list of pictures, but perhaps a picture itself: give its folder."),
+    ):
+        done = fails(*more)
+        assert (done.returncode, done.stderr.strip().splitlines()[-1]) == (1, message)
+        assert "Traceback" not in done.stderr
+    assert {file.name for file in tmp_path.iterdir()} == {"a.png", "bad", "taken"}
+    done = fails("--images", "bad")
+    assert (done.returncode, "skipped" in done.stdout) == (1, True)

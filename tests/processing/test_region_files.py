@@ -19,7 +19,8 @@ from lxmert.processing import (
     write_bottom_up_file,
     write_region_files,
 )
-from lxmert.processing.region_files import FileFormat, file_of
+from lxmert.processing.bottom_up_writer import check_bottom_up_target
+from lxmert.processing.region_files import FileFormat, check_region_files_target, file_of
 from tests.conftest import ROOT
 
 NAMES = {"object_names": ("sky", "cat"), "attribute_names": ("blue",)}
@@ -180,3 +181,23 @@ def test_what_cannot_be_written_or_read_is_said(tmp_path: Path) -> None:
     (tmp_path / "npz/region_files.json").write_text(text)
     with pytest.raises(ValueError, match="has region files of format npz 9, this version reads safetensors, npz 1"):
         RegionFiles(tmp_path / "npz")
+
+
+def test_a_target_is_checked_before_anything_is_found(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(ValueError, match=r"Image id 'a\\tb' is empty or holds a tab, line break or quote"):
+        check_bottom_up_target(tmp_path / "new.tsv", ["a", "a\tb"])
+    with pytest.raises(FileExistsError, match="folder is a folder: choose another name for the file"):
+        check_bottom_up_target(tmp_path / "folder", [])
+    with pytest.raises(FileExistsError, match="file is a file: choose another folder"):
+        check_bottom_up_target(tmp_path / "file/in/x.tsv", [])
+    with pytest.raises(FileExistsError, match="file is a file: choose another folder"):
+        check_region_files_target(tmp_path / "file", "npz", "float32")
+    with pytest.raises(FileExistsError, match="holds other things: choose another folder or empty it"):
+        check_region_files_target(tmp_path, "npz", "float32")
+    check_bottom_up_target(tmp_path / "file", ["a"])  # is replaced
+    write_region_files({}, tmp_path / "folder", "npz", progress=False)
+    check_region_files_target(tmp_path / "folder", "npz", "float32")
+    with pytest.raises(FileExistsError, match="holds files of another format or type: choose another folder"):
+        check_region_files_target(tmp_path / "folder", "safetensors", "float32")
