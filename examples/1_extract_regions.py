@@ -13,8 +13,7 @@ import argparse
 from accelerate import PartialState
 
 from lxmert.detection import draw_extracted, extract_images, make_extractor, open_images
-from lxmert.processing import RegionStore
-from lxmert.processing.region_export import check_export, export_regions
+from lxmert.processing import RegionStore, check_export, export_regions
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ from lxmert.processing.joined_regions import JoinedRegions
 from lxmert.processing.processor import LxmertProcessor
 from lxmert.processing.record_report import RecordReport
 from lxmert.processing.records import check_records, read_records
+from lxmert.processing.region_export import check_export, export_regions
 from lxmert.processing.region_extractor import RegionExtractor
 from lxmert.processing.region_files import RegionFiles, write_region_files
 from lxmert.processing.region_store import RegionStore
@@ -25,8 +26,10 @@ __all__ = [
     "Regions",
     "answer_ids",
     "build_answer_table",
+    "check_export",
     "check_records",
     "clean_answer",
+    "export_regions",
     "read_answer_list",
     "read_label_names",
     "read_records",
