@@ -201,3 +201,17 @@ def test_a_target_is_checked_before_anything_is_found(tmp_path: Path) -> None:
     check_region_files_target(tmp_path / "folder", "npz", "float32")
     with pytest.raises(FileExistsError, match="holds files of another format or type: choose another folder"):
         check_region_files_target(tmp_path / "folder", "safetensors", "float32")
+
+
+def test_a_file_that_could_not_be_written_whole_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(arrays: dict[str, np.ndarray], path: str) -> None:
+        Path(path).write_bytes(b"half")
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr("lxmert.processing.region_files.save_file", fail)
+    regions = {"a": Regions(np.ones((2, 3)), [[0, 0, 5, 6]] * 2, (9, 9), image_id="a")}
+    with pytest.raises(OSError, match="the disk is full"):
+        write_region_files(regions, tmp_path / "files", progress=False)
+    assert not list((tmp_path / "files").rglob("a.safetensors"))
+    monkeypatch.undo()
+    assert list(write_region_files(regions, tmp_path / "files", progress=False)) == ["a"]

@@ -120,3 +120,16 @@ def test_a_folder_is_published_again_only_if_it_grew(tmp_path: Path) -> None:
     assert len(RegionStore(tmp_path)) == 0
     publish(tmp_path, content)
     assert list(RegionStore(tmp_path)) == ["a"]
+
+
+def test_rows_are_written_when_they_fill_a_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many images a file takes, memory holds one batch of them."""
+    row = ITEM.features.size * 2 + ITEM.boxes.size * 4  # bytes
+    monkeypatch.setattr("lxmert.processing.region_shards.BATCH_BYTES", 3 * row)
+    with RegionShards(tmp_path) as shards:
+        held = []
+        for number in range(7):
+            add(shards, str(number))
+            held.append(len(shards._waiting))
+        assert held == [1, 2, 0, 1, 2, 0, 1]
+    assert stored_ids(tmp_path).to_pylist() == list("0123456")
