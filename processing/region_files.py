@@ -15,7 +15,7 @@ from safetensors.numpy import save_file
 from tqdm.auto import tqdm
 
 from lxmert.processing.record_tables import check_is_free, write_whole
-from lxmert.processing.region_rows import LABEL_TYPES, FeaturesType, check_features_type
+from lxmert.processing.region_rows import LABEL_TYPES, FeaturesType, check_features_type, stored_features
 from lxmert.processing.region_shards import NAMES, read_json, write_json
 from lxmert.processing.regions import Regions
 
@@ -179,13 +179,7 @@ def _decoded(name: str) -> str:
 
 
 def _to_arrays(regions: Regions, features_dtype: FeaturesType) -> dict[str, np.ndarray]:
-    with np.errstate(over="ignore"):  # refused below, in words
-        features = regions.features.astype(features_dtype)
-    if not np.isfinite(features).all():
-        raise ValueError(
-            f"features of image {regions.image_id!r} reach {np.abs(regions.features).max():g}, beyond float16: store "
-            'them with features_dtype="float32".'
-        )
+    features = stored_features(regions, features_dtype)
     arrays = {"features": features, "boxes": regions.boxes, "image_size": np.array(regions.image_size)}
     labels = {name: values for name in LABEL_TYPES if (values := getattr(regions, name)) is not None}
     return {name: np.ascontiguousarray(values) for name, values in (arrays | labels).items()}

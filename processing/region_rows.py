@@ -39,11 +39,11 @@ def check_features_type(features_dtype: str) -> None:
         raise ValueError(f'features_dtype must be "float16" or "float32", got {features_dtype!r}.')
 
 
-def to_row(regions: Regions, features_dtype: str) -> dict[str, Any]:
-    """The columns of one image.
+def stored_features(regions: Regions, features_dtype: str) -> np.ndarray:
+    """The features in the type that they are stored in.
 
     Raises:
-        ValueError: features beyond the range of `features_dtype`, or labels beyond int32.
+        ValueError: features beyond its range.
     """
     with np.errstate(over="ignore"):  # refused below, in words
         features = regions.features.astype(FEATURES_TYPES[features_dtype])
@@ -52,11 +52,20 @@ def to_row(regions: Regions, features_dtype: str) -> dict[str, Any]:
             f"features of image {regions.image_id!r} reach {np.abs(regions.features).max():g}, beyond float16: scale "
             'them down, or store them with features_dtype="float32".'
         )
+    return features
+
+
+def to_row(regions: Regions, features_dtype: str) -> dict[str, Any]:
+    """The columns of one image.
+
+    Raises:
+        ValueError: features beyond the range of `features_dtype`, or labels beyond int32.
+    """
     return {
         "image_id": regions.image_id,
         "image_height": regions.image_size[0],
         "image_width": regions.image_size[1],
-        "features": features.tobytes(),
+        "features": stored_features(regions, features_dtype).tobytes(),
         "boxes": regions.boxes.astype("<f4").tobytes(),
         **{name: _label_bytes(regions, name, dtype) for name, dtype in LABEL_TYPES.items()},
     }

@@ -163,7 +163,9 @@ def test_what_cannot_be_written_or_read_is_said(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match='features_dtype must be "float16" or "float32", got \'int8\''):
         write_region_files({}, tmp_path / "files", features_dtype="int8")  # type: ignore[arg-type]
     large = {"a": make("a", features=np.full((2, 3), 70000.0))}
-    with pytest.raises(ValueError, match=r"reach 70000, beyond float16: store them with features_dtype=\"float32\""):
+    with pytest.raises(
+        ValueError, match=r"reach 70000, beyond float16: scale them down, or store them with features_dtype=\"float32\""
+    ):
         write_region_files(large, tmp_path / "half", features_dtype="float16", progress=False)
     files = write_region_files(large, tmp_path / "files", progress=False)
     assert files["a"].features.max() == 70000
