@@ -113,8 +113,7 @@ class FasterRcnnConfig(PreTrainedConfig):
             known = {field.name for field in fields(self)} | BASE_KEYWORDS
             raise TypeError(unknown_keywords_message("FasterRcnnConfig", unknown, known - {"_name_or_path"}) + ".")
         kwargs.pop("model_type", None)
-        given: tuple[Any, Any] = (self.id2label, self.label2id)
-        self._name_objects(*given)
+        self._name_objects(self.id2label, self.label2id)
         super().__post_init__(**kwargs)
 
     def _name_objects(self, id2label: dict | None, label2id: dict | None) -> None:

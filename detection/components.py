@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from lxmert.detection.pixels import PIXEL_MEAN, PIXEL_STANDARD_DEVIATION, check_channels, crop_features
 from lxmert.processing.images import load_image
-from lxmert.processing.region_extractor import ImageInput, RegionExtractor
+from lxmert.processing.region_extractor import ImageInput, RegionExtractor, check_whole_numbers
 from lxmert.processing.regions import Regions
 
 PixelBox = tuple[int, int, int, int]
@@ -54,16 +54,13 @@ class ComponentRegionExtractor(RegionExtractor):
         mean: Sequence[float] = PIXEL_MEAN,
         standard_deviation: Sequence[float] = PIXEL_STANDARD_DEVIATION,
     ):
-        for name, value, lowest in (
-            ("crop_size", crop_size, 1),
-            ("colour_tolerance", colour_tolerance, 0),
-            ("minimum_area", minimum_area, 1),
-            ("minimum_thickness", minimum_thickness, 1),
-            ("maximum_regions", maximum_regions, 1),
-            ("margin", margin, 0),
-        ):
-            if not isinstance(value, int) or value < lowest:
-                raise ValueError(f"{name} must be a whole number of at least {lowest}, got {value!r}.")
+        check_whole_numbers(
+            crop_size=crop_size,
+            minimum_area=minimum_area,
+            minimum_thickness=minimum_thickness,
+            maximum_regions=maximum_regions,
+        )
+        check_whole_numbers(0, colour_tolerance=colour_tolerance, margin=margin)
         self.crop_size = crop_size
         self.colour_tolerance = colour_tolerance
         self.minimum_area = minimum_area

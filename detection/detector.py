@@ -14,7 +14,7 @@ from transformers import AutoImageProcessor, AutoModelForObjectDetection
 from lxmert.detection.boxes import beyond_the_first_pixel
 from lxmert.detection.prepared import PreparedImage
 from lxmert.processing.images import load_image
-from lxmert.processing.region_extractor import ImageInput, RegionExtractor, nameless
+from lxmert.processing.region_extractor import ImageInput, RegionExtractor, check_whole_numbers, nameless
 from lxmert.processing.regions import Regions
 
 # What transformers calls the head that turns a query's state into class scores, in all of its detectors.
@@ -70,13 +70,7 @@ class DetectorRegionExtractor(RegionExtractor):
         batch_size: int = 8,
         revision: str | None = None,
     ):
-        for name, value in (
-            ("minimum_regions", minimum_regions),
-            ("maximum_regions", maximum_regions),
-            ("batch_size", batch_size),
-        ):
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}.")
+        check_whole_numbers(minimum_regions=minimum_regions, maximum_regions=maximum_regions, batch_size=batch_size)
         if minimum_regions > maximum_regions:
             raise ValueError(
                 f"minimum_regions must not exceed maximum_regions, got {minimum_regions} and "

@@ -17,7 +17,7 @@ from lxmert.detection.faster_rcnn_image_processor import FasterRcnnImageProcesso
 from lxmert.detection.prepared import PreparedImage
 from lxmert.processing.bottom_up import read_label_names
 from lxmert.processing.images import load_image
-from lxmert.processing.region_extractor import ImageInput, RegionExtractor, nameless
+from lxmert.processing.region_extractor import ImageInput, RegionExtractor, check_whole_numbers, nameless
 from lxmert.processing.regions import Regions
 
 Names = str | os.PathLike | Sequence[str]
@@ -67,8 +67,7 @@ class FasterRcnnRegionExtractor(RegionExtractor):
         batch_size: int = 1,
         revision: str | None = None,
     ):
-        if not isinstance(batch_size, int) or batch_size < 1:
-            raise ValueError(f"batch_size must be a whole number of at least 1, got {batch_size!r}.")
+        check_whole_numbers(batch_size=batch_size)
         if dtype is not None and dtype not in get_args(Precision):
             raise ValueError(f"dtype must be one of {', '.join(get_args(Precision))}, got {dtype!r}.")
         choices: dict[str, Any] = {"selection": selection, "min_boxes": min_boxes, "max_boxes": max_boxes}
@@ -135,11 +134,8 @@ class FasterRcnnRegionExtractor(RegionExtractor):
             return []
         image_sizes = [item.image_size for item in prepared]
         inputs = pad_prepared([item.pixel_values for item in prepared], image_sizes)
-        found = self.model(
-            inputs["pixel_values"].to(self.model.device),
-            inputs["image_sizes"],
-            inputs["scales_yx"],
-        )
+        pixel_values = inputs["pixel_values"].to(self.model.device)
+        found = self.model(pixel_values, inputs["image_sizes"], inputs["scales_yx"])
         return [self._regions(found, row, size) for row, size in enumerate(image_sizes)]
 
     def _regions(self, found: FasterRcnnOutput, row: int, image_size: tuple[int, int]) -> Regions:

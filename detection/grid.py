@@ -11,7 +11,7 @@ from transformers import AutoBackbone, AutoConfig, AutoImageProcessor
 
 from lxmert.detection.pixels import PIXEL_MEAN, PIXEL_STANDARD_DEVIATION, check_channels, crop_features
 from lxmert.processing.images import load_image
-from lxmert.processing.region_extractor import ImageInput, RegionExtractor, nameless
+from lxmert.processing.region_extractor import ImageInput, RegionExtractor, check_whole_numbers, nameless
 from lxmert.processing.regions import Regions
 
 
@@ -50,9 +50,7 @@ class GridRegionExtractor(RegionExtractor):
         backbone: Any = None,
         image_processor: Any | None = None,
     ):
-        for name, value in (("rows", rows), ("columns", columns), ("crop_size", crop_size)):
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}.")
+        check_whole_numbers(rows=rows, columns=columns, crop_size=crop_size)
         self.rows = rows
         self.columns = columns
         self.crop_size = crop_size

@@ -95,6 +95,17 @@ class RegionExtractor(ABC):
         return f"{type(self).__name__}({settings})"
 
 
+def check_whole_numbers(lowest: int = 1, **settings: Any) -> None:
+    """Refuse settings that are no whole numbers of at least `lowest`.
+
+    Raises:
+        ValueError: naming the setting and what came.
+    """
+    for name, value in settings.items():
+        if not isinstance(value, int) or value < lowest:
+            raise ValueError(f"{name} must be a whole number of at least {lowest}, got {value!r}.")
+
+
 def nameless(part: str) -> ValueError:
     """The error of `settings` where a network was given as an object."""
     return ValueError(

@@ -138,6 +138,7 @@ class Regions:
 
         Raises:
             FileNotFoundError: no file at the path.
+            TypeError: something that is no picture.
             ModuleNotFoundError: matplotlib is not installed.
             ValueError: an image of another size than `image_size`, a file without a picture, or a `top` below 1.
         """

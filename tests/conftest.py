@@ -69,13 +69,18 @@ def make_masks(words: int = 9, regions: int = 5) -> dict[str, torch.Tensor]:
     return {"attention_mask": text, "visual_attention_mask": vision}
 
 
+def shared_folder(name: str) -> Path:
+    """A folder of the data that lie beside the checkout, such as data/bottom_up; where it is absent the test skips."""
+    folder = Path(os.environ.get("LXMERT_REFERENCE", ROOT.parent / "shared")) / name
+    if not folder.is_dir():
+        pytest.skip(f"there is no folder {folder}; LXMERT_REFERENCE names the one above {name}")
+    return folder
+
+
 @pytest.fixture(scope="session")
 def reference() -> Path:
     """The folder of golden outputs of the original implementation."""
-    folder = Path(os.environ.get("LXMERT_REFERENCE", ROOT.parent / "shared")) / "reference"
-    if not folder.is_dir():
-        pytest.skip(f"the reference data is not at {folder}; LXMERT_REFERENCE names the folder that holds reference/")
-    return folder
+    return shared_folder("reference")
 
 
 QUESTIONS = ["what color is the shape?", "is there a circle in the image?", "is there no red shape?"]

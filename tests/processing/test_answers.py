@@ -1,5 +1,4 @@
 import json
-import os
 from pathlib import Path
 
 import datasets
@@ -8,15 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lxmert.processing.answers import answer_ids, build_answer_table, clean_answer, read_answer_list
-from tests.conftest import ROOT
+from tests.conftest import shared_folder
 
 
 @pytest.fixture(scope="module")
 def released() -> Path:
-    folder = Path(os.environ.get("LXMERT_REFERENCE", ROOT.parent / "shared")) / "data" / "answers"
-    if not folder.is_dir():
-        pytest.skip(f"the released answer lists are not at {folder}; LXMERT_REFERENCE names the folder above data/")
-    return folder
+    return shared_folder("data/answers")
 
 
 @pytest.mark.parametrize(

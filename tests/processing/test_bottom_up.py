@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from lxmert import Regions
 from lxmert.processing import bottom_up
 from lxmert.processing.bottom_up import FIELDS, BottomUpFile, read_label_names, to_region_store
-from tests.conftest import ROOT
+from tests.conftest import shared_folder
 
 
 def encoded(values: object, dtype: str) -> str:
@@ -70,10 +70,7 @@ def assert_equal(regions: Regions, row: dict) -> None:
 
 @pytest.fixture(scope="module")
 def original() -> Path:
-    folder = Path(os.environ.get("LXMERT_REFERENCE", ROOT.parent / "shared")) / "data" / "bottom_up"
-    if not folder.is_dir():
-        pytest.skip(f"bottom-up features are not at {folder}; LXMERT_REFERENCE names the folder above data/")
-    return folder
+    return shared_folder("data/bottom_up")
 
 
 def test_the_original_features(original: Path, tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """Bottom-up files, stores and one file per image: what goes through them comes out as it was."""
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from lxmert.processing import (
 )
 from lxmert.processing.bottom_up_writer import check_bottom_up_target
 from lxmert.processing.region_files import FileFormat, check_region_files_target, file_of
-from tests.conftest import ROOT
+from tests.conftest import shared_folder
 
 NAMES = {"object_names": ("sky", "cat"), "attribute_names": ("blue",)}
 ARRAYS = ("features", "boxes", "object_ids", "object_scores", "attribute_ids", "attribute_scores")
@@ -53,10 +52,7 @@ def assert_same(got: Regions, expected: Regions) -> None:
 
 @pytest.fixture(scope="module")
 def original() -> Path:
-    path = Path(os.environ.get("LXMERT_REFERENCE", ROOT.parent / "shared")) / "data/bottom_up/train2014_obj36.tsv"
-    if not path.is_file():
-        pytest.skip(f"bottom-up features are not at {path}; LXMERT_REFERENCE names the folder above data/")
-    return path
+    return shared_folder("data/bottom_up") / "train2014_obj36.tsv"
 
 
 def test_the_original_file_goes_through_every_format_byte_for_byte(original: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from PIL import Image
 from lxmert import Regions
 from lxmert.processing import BottomUpFile, read_label_names
 from lxmert.processing.region_plot import COLOURS, EMPTY, best_first, place_labels
+from tests.conftest import shared_folder
 
 BOXES = [[10, 20, 60, 80], [100, 40, 180, 110], [0, 0, 200, 120]]
 
@@ -196,10 +197,8 @@ def test_without_matplotlib_it_is_said_what_to_install(monkeypatch: pytest.Monke
         make().plot()
 
 
-def test_regions_of_the_original_with_their_names(reference: Path, tmp_path: Path) -> None:
-    folder = reference.parent / "data" / "bottom_up"
-    if not folder.is_dir():
-        pytest.skip(f"the features of the original are not at {folder}")
+def test_regions_of_the_original_with_their_names(tmp_path: Path) -> None:
+    folder = shared_folder("data/bottom_up")
     objects, attributes = (tuple(read_label_names(folder / f"{kind}_vocab.txt")) for kind in ("objects", "attributes"))
     assert (len(objects), len(attributes)) == (1600, 400)
     file = BottomUpFile(folder / "train2014_obj36.tsv", cache_dir=tmp_path, progress=False)

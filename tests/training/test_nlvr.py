@@ -1,5 +1,4 @@
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +6,7 @@ import pytest
 
 from lxmert.training import read_nlvr
 from lxmert.training.nlvr import COLOURS, SHAPES, scene_regions
-from tests.conftest import ROOT
+from tests.conftest import shared_folder
 
 SCENE = [
     [{"x_loc": 40, "y_loc": 80, "type": "square", "color": "Black", "size": 20}],
@@ -80,9 +79,7 @@ def test_bad_files_are_named(tmp_path: Path) -> None:
 
 
 def test_the_real_data_set() -> None:
-    folder = Path(os.environ.get("LXMERT_REFERENCE", ROOT.parent / "shared")) / "data" / "nlvr"
-    if not folder.is_dir():
-        pytest.skip(f"NLVR is not at {folder}; LXMERT_REFERENCE names the folder that holds data/")
+    folder = shared_folder("data/nlvr")
     data = read_nlvr(folder)
     assert len(data.training) + len(data.validation) == 12408
     assert len(data.test) == 989

@@ -1,7 +1,6 @@
 """Data out of files: text records, region files and stores, answer tables, what is bad."""
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ from lxmert.processing import RegionStore
 from lxmert.training import PretrainingCollator, PretrainingExamples
 from lxmert.training.masking import ORIGINAL_CODE
 from lxmert.training.pretraining_data import easy_vqa_data, file_data, nlvr_data
-from tests.conftest import ROOT
+from tests.conftest import shared_folder
 from tests.training.test_nlvr import line
 from tests.training.test_nlvr import write as write_nlvr
 from tests.training.test_pretraining_collator import make_regions
@@ -120,9 +119,7 @@ def test_easy_vqa_has_labels_from_its_pixels(tmp_path: Path) -> None:
 
 
 def test_the_originals_real_region_file(tmp_path: Path) -> None:
-    source = Path(os.environ.get("LXMERT_REFERENCE", ROOT.parent / "shared")) / "data" / "bottom_up"
-    if not source.is_dir():
-        pytest.skip(f"the region file is not at {source}; LXMERT_REFERENCE names the folder that holds data/")
+    source = shared_folder("data/bottom_up")
     ids = ["COCO_train2014_000000132417", "COCO_train2014_000000573195"]
     rows = [{"image_id": image_id, "sentence": "a picture", "answer": "yes"} for image_id in ids]
     write_lines(tmp_path / "train.jsonl", rows)
