@@ -1,5 +1,6 @@
 """Equality with the Faster R-CNN that published the Hub's checkpoint, on weights made from names and shapes."""
 
+import copy
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -160,6 +161,28 @@ def test_regions_of_a_batch(model: FasterRcnnForRegionFeatures, golden: Mapping[
         # how far the padding reaches: regions of the one with a counterpart in the other
         met = (overlap(found.boxes[row], ours.boxes[row]).amax(dim=1) > 0.9).sum()
         assert met == (14, 16)[row]
+
+
+@torch.inference_mode()
+def test_bfloat16_stays_within_a_hundredth(
+    model: FasterRcnnForRegionFeatures, single: torch.Tensor, golden: Mapping[str, np.ndarray]
+) -> None:
+    boxes = torch.from_numpy(golden["fixed/boxes"])
+    half = copy.deepcopy(model).to(torch.bfloat16)
+    (features,) = half.region_features(single, [boxes])
+    expected = torch.from_numpy(golden["fixed/roi_features"])
+    distances = (features.float() - expected).norm(dim=1) / expected.norm(dim=1)
+    assert distances.max() < 0.01
+    assert distances.min() > 0.001  # it is another precision
+    found = half(single, [(192, 256)])
+    met = (
+        overlap(
+            torch.from_numpy(golden["single/out/boxes"][0]),
+            found.boxes[0] * torch.tensor(golden["single/scales_yx"][0][[1, 0, 1, 0]]),
+        ).amax(dim=1)
+        > 0.9
+    ).sum()
+    assert met >= 25
 
 
 @pytest.mark.parametrize("name", ["small", "wide", "tall"])
