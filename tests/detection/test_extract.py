@@ -421,3 +421,19 @@ def test_several_processes_share_the_pictures(pictures: Path, tmp_path: Path) ->
     assert (reports[0][0] + reports[0][1], reports[0][2:]) == (14, [3, 3])
     assert reports[0][1] >= 3, "a finished file is not done again"
     assert runs.content(store) == expected(pictures)
+
+
+def test_processes_that_see_different_pictures_stop(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lxmert.detection.extract.gather_object", lambda seen: [*seen, "what another process saw"])
+    with pytest.raises(RuntimeError, match="The processes see different images"):
+        run(pictures, tmp_path / "store")
+    assert not list((tmp_path / "store").glob("*.arrow"))
+
+
+def test_a_slow_extractor_loses_little(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of rows is finished after some time, however few images it holds."""
+    monkeypatch.setattr("lxmert.detection.extract.SHARD_SECONDS", 0.0)
+    run(pictures, tmp_path / "store", shard_size=1000)
+    assert len(list((tmp_path / "store").glob("*.arrow"))) == runs.PICTURES
