@@ -21,10 +21,10 @@ from torch.utils.data import DataLoader
 from transformers import set_seed
 
 from lxmert import LxmertForQuestionAnswering
+from lxmert.processing import Question
 from lxmert.training import (
     PretrainingRecipe,
     PretrainingStart,
-    QuestionExample,
     TrainingSettings,
     evaluate_answers,
     question_answering_task,
@@ -121,7 +121,7 @@ def finetune(
     """Accuracy on the test split after fine-tuning, of the last checkpoint: nothing is chosen by it."""
     questions: Any = read_easy_vqa() if kind == "easy_vqa" else read_nlvr(source or "")
     settings = dict(FINETUNING[kind])
-    examples: list[QuestionExample] = questions.training
+    examples: list[Question] = questions.training
     if (count := settings.pop("examples")) is not None:
         chosen = torch.randperm(len(examples), generator=torch.Generator().manual_seed(seed))[:count]
         examples = [examples[i] for i in chosen]

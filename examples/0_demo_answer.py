@@ -24,14 +24,14 @@ processor = AutoProcessor.from_pretrained(arguments.output / "model")
 data = read_easy_vqa()
 random.seed(arguments.seed)
 shuffled = random.sample(data.test, len(data.test))
-yes_or_no = {example.question: example for example in shuffled if example.answer in ("yes", "no")}
+yes_or_no = {example.text: example for example in shuffled if example.answer in ("yes", "no")}
 others = {example.answer: example for example in shuffled if example.answer not in ("yes", "no")}
 examples = [*list(yes_or_no.values())[:4], *list(others.values())[:4]]
 answered = answer_questions(
     model,
     processor,
     images=[data.images[example.image_id] for example in examples],
-    questions=[example.question for example in examples],
+    questions=[example.text for example in examples],
     truths=[example.answer for example in examples],
 )
 print(f"\n{'image':<14}{'question':<48}{'answer':<12}{'probability':>11}   truth")

@@ -30,7 +30,7 @@ for name, withhold in (("test", None), ("question_only", "image"), ("image_only"
     loader = DataLoader(data.test, batch_size=256, collate_fn=collate)
     description = f"Evaluating, {withhold} withheld" if withhold else "Evaluating"
     metrics[f"{name}_accuracy"] = evaluate_answers(model, loader, description=description).accuracy
-training, testing = ([(example.question, example.answer) for example in part] for part in (data.training, data.test))
+training, testing = ([(example.text, example.answer) for example in part] for part in (data.training, data.test))
 metrics["majority_per_question_accuracy"] = majority_per_question_accuracy(training, testing)
 metrics["test_questions"] = len(data.test)
 metrics["seconds"]["evaluation"] = time.perf_counter() - started

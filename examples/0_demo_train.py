@@ -30,7 +30,7 @@ seconds = {"regions": time.perf_counter() - started}
 # 2. From questions and regions to a trained model
 started = time.perf_counter()
 set_seed(arguments.seed)
-tokenizer = train_wordpiece_tokenizer([example.question for example in data.training], model_max_length=20)
+tokenizer = train_wordpiece_tokenizer([example.text for example in data.training], model_max_length=20)
 processor = LxmertProcessor(tokenizer, extractor)
 config = LxmertConfig(
     vocab_size=len(tokenizer),

@@ -5,6 +5,7 @@ from lxmert.processing.bottom_up import BottomUpFile, read_label_names, to_regio
 from lxmert.processing.bottom_up_writer import write_bottom_up_file
 from lxmert.processing.joined_regions import JoinedRegions
 from lxmert.processing.processor import LxmertProcessor
+from lxmert.processing.questions import Question, QuestionTable
 from lxmert.processing.record_report import RecordReport
 from lxmert.processing.records import check_records, read_records
 from lxmert.processing.region_export import check_export, export_regions
@@ -18,6 +19,8 @@ __all__ = [
     "BottomUpFile",
     "JoinedRegions",
     "LxmertProcessor",
+    "Question",
+    "QuestionTable",
     "RecordReport",
     "RegionExtractor",
     "RegionFiles",

@@ -1,6 +1,6 @@
 """Tasks as records, readers of data sets, masking, collators, pre-training recipes, and one training loop."""
 
-from lxmert.training.collator import AnswerCollator, QuestionExample
+from lxmert.training.collator import AnswerCollator
 from lxmert.training.easy_vqa import EasyVqa, read_easy_vqa
 from lxmert.training.evaluate import evaluate_answers
 from lxmert.training.loop import TrainingResult, train
@@ -28,7 +28,6 @@ __all__ = [
     "PretrainingObjectives",
     "PretrainingRecipe",
     "PretrainingStart",
-    "QuestionExample",
     "Task",
     "TrainingResult",
     "TrainingSettings",

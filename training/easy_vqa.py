@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lxmert.training.collator import QuestionExample
+from lxmert.processing import Question
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,9 @@ class EasyVqa:
     """
 
     images: dict[str, str]
-    training: list[QuestionExample]
-    validation: list[QuestionExample]
-    test: list[QuestionExample]
+    training: list[Question]
+    validation: list[Question]
+    test: list[Question]
     answers: list[str]
 
 
@@ -47,7 +47,7 @@ def read_easy_vqa(validation_images: int = 200, seed: int = 0, questions: int | 
     examples = _examples("train", easy_vqa.get_train_questions)
     held_out_ids = {f"train/{number}" for number in held_out}
 
-    def some(part: list[QuestionExample]) -> list[QuestionExample]:
+    def some(part: list[Question]) -> list[Question]:
         return part if questions is None else random.Random(seed).sample(part, questions)
 
     return EasyVqa(
@@ -60,8 +60,8 @@ def read_easy_vqa(validation_images: int = 200, seed: int = 0, questions: int | 
     )
 
 
-def _examples(split: str, questions: Callable[[], tuple[list[str], list[str], list[int]]]) -> list[QuestionExample]:
+def _examples(split: str, questions: Callable[[], tuple[list[str], list[str], list[int]]]) -> list[Question]:
     return [
-        QuestionExample(f"{split}/{number}", question, answer)
-        for question, answer, number in zip(*questions(), strict=True)
+        Question((f"{split}/{number}",), question, {answer: 1.0}, question_id=f"{split}/{row}")
+        for row, (question, answer, number) in enumerate(zip(*questions(), strict=True))
     ]

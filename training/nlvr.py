@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from lxmert.processing import Regions
-from lxmert.training.collator import QuestionExample
+from lxmert.processing import Question, Regions
 
 IMAGE_SIZE = (100, 400)  # height, width of a PNG in pixels
 BOX_OFFSETS = (0, 150, 300)  # left edges of the three boxes, each 100 pixels square
@@ -42,9 +41,9 @@ class Nlvr:
     """
 
     scenes: dict[str, Scene]
-    training: list[QuestionExample]
-    validation: list[QuestionExample]
-    test: list[QuestionExample]
+    training: list[Question]
+    validation: list[Question]
+    test: list[Question]
 
 
 def read_nlvr(folder: str | Path, validation_directories: int = 8, seed: int = 0) -> Nlvr:
@@ -66,8 +65,17 @@ def read_nlvr(folder: str | Path, validation_directories: int = 8, seed: int = 0
         raise ValueError(f"validation_directories must lie in 1..{len(directories) - 1}, got {validation_directories}.")
     held_out = set(random.Random(seed).sample(directories, validation_directories))
 
-    def examples(split: str, lines: list[dict[str, Any]]) -> list[QuestionExample]:
-        return [QuestionExample(f"{split}/{line['identifier']}", line["sentence"], line["label"]) for line in lines]
+    def examples(split: str, lines: list[dict[str, Any]]) -> list[Question]:
+        return [
+            Question(
+                (f"{split}/{line['identifier']}",),
+                line["sentence"],
+                {line["label"]: 1.0},
+                question_id=line["identifier"],
+                kinds={"sentence": line["identifier"].rsplit("-", 1)[0]},
+            )
+            for line in lines
+        ]
 
     return Nlvr(
         scenes={

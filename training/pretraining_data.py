@@ -15,6 +15,7 @@ from lxmert.processing import (
     BottomUpFile,
     JoinedRegions,
     LxmertProcessor,
+    Question,
     RecordReport,
     RegionSource,
     RegionStore,
@@ -25,7 +26,6 @@ from lxmert.processing import (
     train_wordpiece_tokenizer,
 )
 from lxmert.training import nlvr
-from lxmert.training.collator import QuestionExample
 from lxmert.training.easy_vqa import read_easy_vqa
 
 logger = logging.get_logger(__name__)
@@ -58,14 +58,14 @@ class PretrainingData:
     report: RecordReport
 
 
-def records_of_questions(source: str, *parts: Sequence[QuestionExample]) -> tuple[list[datasets.Dataset], RecordReport]:
+def records_of_questions(source: str, *parts: Sequence[Question]) -> tuple[list[datasets.Dataset], RecordReport]:
     """Parts of a question data set as image-text-answer records, and how many there are."""
     records, report = [], RecordReport()
     for examples in parts:
         columns: dict[str, list[str]] = {
             "image_id": [example.image_id for example in examples],
-            "sentence": [example.question for example in examples],
-            "answer": [example.answer for example in examples],
+            "sentence": [example.text for example in examples],
+            "answer": [example.answer or "" for example in examples],
             "source": [source] * len(examples),
         }
         part, read = read_records(datasets.Dataset.from_dict(columns), progress=False)
@@ -89,7 +89,7 @@ def easy_vqa_data(work: Path, validation_images: int = 200, progress: bool = Tru
     data = read_easy_vqa(validation_images)
     extractor = ShapeRegionExtractor()
     store, _ = extract_regions(data.images, extractor, work / "regions", progress=progress)
-    tokenizer = train_wordpiece_tokenizer([example.question for example in data.training], model_max_length=32)
+    tokenizer = train_wordpiece_tokenizer([example.text for example in data.training], model_max_length=32)
     records, report = records_of_questions("easy_vqa", data.training, data.validation)
     return PretrainingData(
         training=records[0],
@@ -125,7 +125,7 @@ def nlvr_data(work: Path, folder: str | Path, validation_directories: int = 8) -
     else:
         scenes = (nlvr.scene_regions(image_id, scene) for image_id, scene in data.scenes.items())
         store = RegionStore.create(path, scenes, description)
-    tokenizer = train_wordpiece_tokenizer([example.question for example in data.training], model_max_length=64)
+    tokenizer = train_wordpiece_tokenizer([example.text for example in data.training], model_max_length=64)
     records, report = records_of_questions("nlvr", data.training, data.validation)
     return PretrainingData(
         training=records[0],

@@ -6,16 +6,16 @@ import torch
 from accelerate import Accelerator
 from torch.utils.data import DataLoader
 
-from lxmert.processing import LxmertProcessor, RegionSource
-from lxmert.training.collator import AnswerCollator, QuestionExample
+from lxmert.processing import LxmertProcessor, Question, RegionSource
+from lxmert.training.collator import AnswerCollator
 from lxmert.training.evaluate import evaluate_answers
 from lxmert.training.task import Task
 
 
 def question_answering_task(
     name: str,
-    training: Sequence[QuestionExample],
-    validation: Sequence[QuestionExample],
+    training: Sequence[Question],
+    validation: Sequence[Question],
     processor: LxmertProcessor,
     store: RegionSource,
     label2id: dict[str, int],

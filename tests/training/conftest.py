@@ -8,15 +8,14 @@ from PIL import Image
 
 from lxmert import ComponentRegionExtractor, LxmertConfig, LxmertForQuestionAnswering, LxmertProcessor
 from lxmert.detection import extract_regions
-from lxmert.processing import RegionStore, train_wordpiece_tokenizer
-from lxmert.training import QuestionExample
+from lxmert.processing import Question, RegionStore, train_wordpiece_tokenizer
 
 COLOURS = ("red", "blue", "black")
 
 
 @dataclass(frozen=True)
 class ColourTask:
-    examples: list[QuestionExample]
+    examples: list[Question]
     store: RegionStore
     processor: LxmertProcessor
     label2id: dict[str, int]
@@ -48,12 +47,12 @@ def colour_task(tmp_path_factory: pytest.TempPathFactory) -> ColourTask:
         image = Image.new("RGB", (20, 20), "white")
         image.paste(colour, (i % 8, i % 5, i % 8 + 8, i % 5 + 8))
         images[f"image {i}"] = image
-        examples.append(QuestionExample(f"image {i}", "what color is it?", colour))
+        examples.append(Question((f"image {i}",), "what color is it?", {colour: 1.0}))
         asked = COLOURS[(i // 3) % 3]
-        examples.append(QuestionExample(f"image {i}", f"is it {asked}?", "yes" if asked == colour else "no"))
+        examples.append(Question((f"image {i}",), f"is it {asked}?", {"yes" if asked == colour else "no": 1.0}))
     extractor = ComponentRegionExtractor(crop_size=2)
     store, _ = extract_regions(images, extractor, tmp_path_factory.mktemp("colours") / "regions", progress=False)
-    tokenizer = train_wordpiece_tokenizer([example.question for example in examples], model_max_length=16)
+    tokenizer = train_wordpiece_tokenizer([example.text for example in examples], model_max_length=16)
     answers = sorted({example.answer for example in examples})
     return ColourTask(
         examples, store, LxmertProcessor(tokenizer, extractor), {answer: i for i, answer in enumerate(answers)}

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from lxmert.training import AnswerCollator, QuestionExample
+from lxmert.processing import Question
+from lxmert.training import AnswerCollator
 from tests.training.conftest import ColourTask
 
 
@@ -11,7 +12,7 @@ def test_a_batch_holds_what_the_examples_say(colour_task: ColourTask) -> None:
     batch = collate(examples)
     assert batch["labels"].tolist() == [colour_task.label2id[example.answer] for example in examples]
     decoded = colour_task.processor.tokenizer.batch_decode(batch["input_ids"], skip_special_tokens=True)
-    assert [text.replace(" ?", "?") for text in decoded] == [example.question for example in examples]
+    assert [text.replace(" ?", "?") for text in decoded] == [example.text for example in examples]
     for i, example in enumerate(examples):
         expected = torch.from_numpy(colour_task.store[example.image_id].features)
         assert torch.equal(batch["visual_feats"][i], expected)
@@ -45,6 +46,6 @@ def test_bad_examples_are_named(colour_task: ColourTask) -> None:
     with pytest.raises(
         ValueError, match=r"The answer 'green' to 'what\?' \(image image 0\) is not among the model's 5"
     ):
-        collate([QuestionExample("image 0", "what?", "green")])
+        collate([Question(("image 0",), "what?", {"green": 1.0})])
     with pytest.raises(KeyError, match="Image 'gone' is not among the 24 images"):
-        collate([QuestionExample("gone", "is it red?", "yes")])
+        collate([Question(("gone",), "is it red?", {"yes": 1.0})])

@@ -37,7 +37,7 @@ def weights(model: torch.nn.Module) -> torch.Tensor:
 
 def test_a_small_model_learns_the_task(colour_task: ColourTask, tmp_path: Path) -> None:
     model = colour_task.model()
-    colours = replace(colour_task, examples=[e for e in colour_task.examples if e.question.startswith("what")])
+    colours = replace(colour_task, examples=[e for e in colour_task.examples if e.text.startswith("what")])
     result = train(model, answering(colours), settings(tmp_path, epochs=40, batch_size=8))
     assert result.history[-1]["loss"] < 0.1 < 1 < result.history[0]["loss"]
     assert result.best_figure == max(entry["validation_accuracy"] for entry in result.history) == 1

@@ -50,7 +50,7 @@ def test_whole_directories_validate(tmp_path: Path) -> None:
     directory = {f"train/{i}-0": i % 5 for i in range(20)}
     parts = [{directory[example.image_id] for example in part} for part in (data.training, data.validation)]
     assert not parts[0] & parts[1]
-    assert [(e.image_id, e.question, e.answer) for e in data.test] == [("dev/99-0", "sentence 99", "false")]
+    assert [(e.image_id, e.text, e.answer) for e in data.test] == [("dev/99-0", "sentence 99", "false")]
     assert data.scenes["dev/99-0"] == SCENE
 
 
