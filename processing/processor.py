@@ -56,7 +56,7 @@ class LxmertProcessor(ProcessorMixin):
     def __call__(
         self,
         text: str | Sequence[str] | None = None,
-        regions: Regions | Sequence[Regions] | None = None,
+        regions: Regions | Sequence[Regions] | Sequence[Sequence[Regions]] | None = None,
         images: ImageInput | Sequence[ImageInput] | None = None,
         truncation: bool = False,
         max_length: int | None = None,
@@ -66,8 +66,9 @@ class LxmertProcessor(ProcessorMixin):
 
         Args:
             text: B questions.
-            regions: B times `Regions`, or one for all questions.
-            images: B pictures (PIL, array or path) instead of regions, or one for all questions.
+            regions: B times `Regions`, or one for all questions. B pairs `[[left, right], ...]`, or one for all, where
+                a sentence is about two images (NLVR2).
+            images: B pictures (PIL, array or path) instead of regions, or one for all questions; or pairs of them.
             truncation: cut questions that are longer than `max_length`; without it they are refused.
             max_length: largest number of tokens, [CLS] and [SEP] counted; the tokenizer's `model_max_length` if None.
             return_tensors: "pt" for PyTorch, "np" for numpy.
@@ -75,12 +76,14 @@ class LxmertProcessor(ProcessorMixin):
         Returns:
             With text: `input_ids`, `token_type_ids`, `attention_mask`, (B, T), int64. With regions or images:
             `visual_feats` (B, R, D) and `visual_pos` (B, R, 4), float32, boxes in [0, 1], and `visual_attention_mask`
-            (B, R), int64. Masks are 1 for what is there and 0 for padding.
+            (B, R), int64; from pairs (B, 2, R, D), (B, 2, R, 4) and (B, 2, R). Masks are 1 for what is there and 0 for
+            padding.
 
         Raises:
             TypeError: text that is no string, regions that are no `Regions`, or an unknown keyword.
             ValueError: nothing given, both regions and images, an empty question, a question that is too long, counts
-                that do not match, features of different widths, or images without an extractor.
+                that do not match, pairs of another size than 2 or mixed with single ones, features of different widths,
+                or images without an extractor.
         """
         if text is None and regions is None and images is None:
             raise ValueError("Give text, regions or images: all three are None.")
@@ -89,7 +92,11 @@ class LxmertProcessor(ProcessorMixin):
             data |= self._tokenize(text, truncation, max_length)
         if regions is not None or images is not None:
             count = len(data["input_ids"]) if data else None
-            data |= _pad_regions(self._regions_for(regions, images, count))
+            found, each = self._regions_for(regions, images, count)
+            padded = _pad_regions(found)
+            if each == 2:
+                padded = {name: array.reshape(-1, 2, *array.shape[1:]) for name, array in padded.items()}
+            data |= padded
         return BatchFeature(data, tensor_type=return_tensors)
 
     def _tokenize(self, text: str | Sequence[str], truncation: bool, max_length: int | None) -> dict[str, np.ndarray]:
@@ -116,7 +123,8 @@ class LxmertProcessor(ProcessorMixin):
         names = ("input_ids", "token_type_ids", "attention_mask")
         return {name: np.array(encoded[name], dtype=np.int64) for name in names}
 
-    def _regions_for(self, regions: Any, images: Any, count: int | None) -> list[Regions]:
+    def _regions_for(self, regions: Any, images: Any, count: int | None) -> tuple[list[Regions], int]:
+        """Regions of all images in one row, and how many images each question has: 1, or 2."""
         if regions is not None and images is not None:
             raise ValueError("Give either regions or images, got both.")
         if images is not None:
@@ -125,20 +133,42 @@ class LxmertProcessor(ProcessorMixin):
                     "This processor has no region extractor: give regions instead of images, or build it with "
                     "LxmertProcessor(tokenizer, region_extractor)."
                 )
-            pictures = as_image_list(images)
+            pictures, each = _in_one_row("images", as_image_list(images))
             found = self.region_extractor(pictures)
         else:
-            found = [regions] if isinstance(regions, Regions) else list(regions)
+            found, each = _in_one_row("regions", [regions] if isinstance(regions, Regions) else list(regions))
             for i, item in enumerate(found):
                 if not isinstance(item, Regions):
                     raise TypeError(f"regions must be lxmert.Regions, got {type(item).__name__} as number {i}.")
         if not found:
             raise ValueError("regions (or images) is an empty list: every question needs an image.")
-        if count is not None and len(found) == 1:
+        if count is None:
+            return found, each
+        if len(found) == each:
             found = found * count
-        if count is not None and len(found) != count:
-            raise ValueError(f"text has {count} questions but there are {len(found)} images: give one each, or one.")
-        return found
+        if len(found) != count * each:
+            kind = "pairs of images" if each == 2 else "images"
+            hint = "; the two images of one sentence are written [[left, right]]" if len(found) == 2 * count else ""
+            raise ValueError(
+                f"text has {count} questions but there are {len(found) // each} {kind}: give one each, or one{hint}."
+            )
+        return found, each
+
+
+def _in_one_row(name: str, items: list[Any]) -> tuple[list[Any], int]:
+    """The items, those of pairs one behind the other, and how many belong together: 1, or 2 for pairs."""
+    paired = [isinstance(item, (list, tuple)) for item in items]
+    if not any(paired):
+        return items, 1
+    if not all(paired):
+        raise ValueError(
+            f"{name} mixes pairs with single images (number {paired.index(False)}): give every question a pair "
+            "[left, right], or none."
+        )
+    for i, pair in enumerate(items):
+        if len(pair) != 2:
+            raise ValueError(f"{name} must be pairs [left, right] where they are lists, got {len(pair)} as number {i}.")
+    return [item for pair in items for item in pair], 2
 
 
 def _pad_regions(regions: list[Regions]) -> dict[str, np.ndarray]:

@@ -50,6 +50,33 @@ def test_pictures_become_regions(processor: LxmertProcessor, drawing: Image.Imag
             assert torch.equal(batch[name], tensor), name
 
 
+def test_pairs_of_images_stay_together(processor: LxmertProcessor) -> None:
+    batch = processor(text=[QUESTION, "is there a circle?"], regions=[[ONE, TWO], (TWO, ONE)])
+    assert batch["visual_feats"].tolist() == [
+        [[[1, 2], [0, 0]], [[3, 4], [5, 6]]],
+        [[[3, 4], [5, 6]], [[1, 2], [0, 0]]],
+    ]
+    assert batch["visual_pos"].shape == (2, 2, 2, 4)
+    assert batch["visual_pos"][1, 0].tolist() == [[0, 0, 1, 1], [0.25, 0.5, 0.5, 1]]
+    assert batch["visual_attention_mask"].tolist() == [[[1, 0], [1, 1]], [[1, 1], [1, 0]]]
+    assert batch["input_ids"].shape == (2, 8)
+    assert processor(regions=[[ONE, TWO]])["visual_feats"].shape == (1, 2, 2, 2)
+
+
+def test_one_pair_serves_all_sentences(processor: LxmertProcessor) -> None:
+    batch = processor(text=[QUESTION] * 3, regions=[[ONE, TWO]])
+    assert batch["visual_attention_mask"].tolist() == [[[1, 0], [1, 1]]] * 3
+
+
+def test_pairs_of_pictures(processor: LxmertProcessor, drawing: Image.Image) -> None:
+    plain = Image.new("RGB", (40, 30), "white")
+    regions = processor.region_extractor([drawing, plain])
+    expected = processor(text=QUESTION, regions=[regions])
+    for pair in ([drawing, plain], (np.asarray(drawing), np.asarray(plain))):
+        batch = processor(text=QUESTION, images=[pair])
+        assert all(torch.equal(batch[name], tensor) for name, tensor in expected.items())
+
+
 def test_long_questions_are_cut_only_on_demand(processor: LxmertProcessor) -> None:
     long = "is there a circle in the image? " * 3
     with pytest.raises(
@@ -75,6 +102,12 @@ def test_long_questions_are_cut_only_on_demand(processor: LxmertProcessor) -> No
         ({"text": QUESTION, "regions": []}, ValueError, "is an empty list"),
         ({"text": QUESTION, "regions": [np.ones((2, 3))]}, TypeError, "lxmert.Regions, got ndarray as number 0"),
         ({"text": QUESTION, "regions": ONE, "images": "a.png"}, ValueError, "either regions or images, got both"),
+        ({"text": [QUESTION] * 2, "regions": [[ONE, TWO], ONE]}, ValueError, r"mixes pairs with single .*\(number 1\)"),
+        ({"text": QUESTION, "regions": [[ONE]]}, ValueError, r"pairs \[left, right\] .*, got 1 as number 0"),
+        ({"text": QUESTION, "images": [["a.png"] * 3]}, ValueError, r"images must be pairs .*, got 3 as number 0"),
+        ({"text": [QUESTION] * 3, "regions": [[ONE, TWO]] * 2}, ValueError, "3 questions but there are 2 pairs of im"),
+        ({"text": QUESTION, "regions": [ONE, TWO]}, ValueError, r"of one sentence are written \[\[left, right\]\]"),
+        ({"text": QUESTION, "regions": [[ONE, 3]]}, TypeError, "lxmert.Regions, got int as number 1"),
         ({"text": QUESTION, "region": ONE}, TypeError, "unexpected keyword argument 'region'"),
     ],
 )
