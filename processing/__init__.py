@@ -11,6 +11,7 @@ from lxmert.processing.records import check_records, read_records
 from lxmert.processing.region_export import check_export, export_regions
 from lxmert.processing.region_extractor import RegionExtractor
 from lxmert.processing.region_files import RegionFiles, write_region_files
+from lxmert.processing.region_sources import open_regions
 from lxmert.processing.region_store import RegionStore
 from lxmert.processing.regions import Regions, RegionSource
 from lxmert.processing.wordpiece import train_wordpiece_tokenizer
@@ -33,6 +34,7 @@ __all__ = [
     "check_records",
     "clean_answer",
     "export_regions",
+    "open_regions",
     "read_answer_list",
     "read_label_names",
     "read_records",

@@ -159,6 +159,9 @@ class RegionSource(Protocol):
     def __getitem__(self, image_id: str, /) -> Regions:
         """The regions of one image."""
 
+    def __contains__(self, image_id: object, /) -> bool:
+        """Whether there are regions of this image."""
+
     def many(self, image_ids: Sequence[str], /) -> list[Regions]:
         """The regions of several images, in the order asked for."""
 

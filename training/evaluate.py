@@ -1,5 +1,6 @@
-"""Measuring a model's answers; every example counts exactly once, whatever the number of processes."""
+"""Measuring a model's answers; every question counts exactly once, whatever the number of processes."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -8,6 +9,7 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from lxmert.evaluation import AnswerAccuracy
+from lxmert.processing import Question
 
 
 @dataclass(frozen=True)
@@ -19,35 +21,96 @@ class AnswerEvaluation:
     references: list[int]
 
 
-@torch.inference_mode()
+@dataclass(frozen=True)
+class Predictions:
+    """Answers to questions, and how sure the model is of each.
+
+    Args:
+        answers: by question id.
+        probabilities: of these answers among all that the model knows, by question id.
+    """
+
+    answers: dict[str, str]
+    probabilities: dict[str, float]
+
+
 def evaluate_answers(
     model: torch.nn.Module, loader: DataLoader, accelerator: Accelerator | None = None, description: str | None = None
 ) -> AnswerEvaluation:
-    """Answer every question of a loader and compare with its label.
+    """Answer every question of a loader and compare with its class id.
 
     Args:
-        model: a `LxmertForQuestionAnswering`, prepared by the accelerator if there is one.
+        model: with a head that scores answers, prepared by the accelerator if there is one.
         loader: batches with `labels` (B,), prepared likewise.
         accelerator: gathers from all processes; none is needed in a single one.
         description: shows a progress bar of this name.
     """
+    chosen, _, labels = _choose(model, loader, accelerator, description)
+    metric = AnswerAccuracy(keep_in_memory=True)
+    accuracy = metric.compute(predictions=chosen, references=labels)["accuracy"]
+    return AnswerEvaluation(accuracy, chosen, labels)
+
+
+def predict_answers(
+    model: torch.nn.Module,
+    loader: DataLoader,
+    questions: Sequence[Question],
+    id2label: Mapping[int, str],
+    accelerator: Accelerator | None = None,
+    description: str | None = None,
+) -> Predictions:
+    """Answer every question of a loader, in words.
+
+    Args:
+        model: with a head that scores answers, prepared by the accelerator if there is one.
+        loader: batches of `questions` in their order, prepared likewise.
+        questions: with ids that differ.
+        id2label: answers by class id.
+        accelerator: gathers from all processes; none is needed in a single one.
+        description: shows a progress bar of this name.
+
+    Raises:
+        ValueError: a loader of more or fewer questions, or an id that comes twice.
+    """
+    chosen, probabilities, _ = _choose(model, loader, accelerator, description)
+    if len(chosen) != len(questions):
+        raise ValueError(f"The loader gave {len(chosen)} answers to {len(questions)} questions.")
+    ids = question_ids(questions)
+    answers = dict(zip(ids, (id2label[number] for number in chosen), strict=True))
+    if len(answers) != len(ids):
+        repeated = next(name for i, name in enumerate(ids) if name in ids[:i])
+        raise ValueError(f"The question id {repeated!r} comes twice: every question needs its own.")
+    return Predictions(answers, dict(zip(ids, probabilities, strict=True)))
+
+
+def question_ids(questions: Sequence[Question]) -> list[str]:
+    """The ids of questions; of those in a table without reading the rest."""
+    column = getattr(questions, "column", None)
+    return [question.question_id for question in questions] if column is None else column("question_id")
+
+
+@torch.inference_mode()
+def _choose(
+    model: torch.nn.Module, loader: DataLoader, accelerator: Accelerator | None, description: str | None
+) -> tuple[list[int], list[float], list[int]]:
+    """Class ids, their probabilities and the labels (all -100 where these are scores), in the loader's order."""
     was_training = model.training
     model.eval()
     device = next(model.parameters()).device
-    predictions: list[int] = []
-    references: list[int] = []
+    gathered: tuple[list[int], list[float], list[int]] = ([], [], [])
     hidden = description is None or (accelerator is not None and not accelerator.is_main_process)
     try:
         for batch in tqdm(loader, desc=description, unit=" batches", disable=hidden):
             batch = {name: tensor.to(device) for name, tensor in batch.items()}
             labels = batch.pop("labels")
-            answers = model(**batch).logits.argmax(-1)
+            probabilities, chosen = model(**batch).logits.float().softmax(-1).max(-1)
+            if labels.dim() > 1:
+                labels = torch.full_like(chosen, -100)
+            part = (chosen, probabilities, labels)
             if accelerator is not None:
-                answers, labels = accelerator.gather_for_metrics((answers, labels))
-            predictions += answers.tolist()
-            references += labels.tolist()
+                part = accelerator.gather_for_metrics(part)
+            for values, tensor in zip(gathered, part, strict=True):
+                values += tensor.tolist()
     finally:
         model.train(was_training)
-    metric = AnswerAccuracy(keep_in_memory=True)
-    accuracy = metric.compute(predictions=predictions, references=references)["accuracy"]
-    return AnswerEvaluation(accuracy, predictions, references)
+    return gathered

@@ -12,8 +12,6 @@ from transformers.utils import logging
 
 from lxmert.detection import ShapeRegionExtractor, extract_regions
 from lxmert.processing import (
-    BottomUpFile,
-    JoinedRegions,
     LxmertProcessor,
     Question,
     RecordReport,
@@ -21,6 +19,7 @@ from lxmert.processing import (
     RegionStore,
     build_answer_table,
     check_records,
+    open_regions,
     read_answer_list,
     read_records,
     train_wordpiece_tokenizer,
@@ -186,7 +185,7 @@ def file_data(
     folder, cache = Path(folder), work / "records"
     total = RecordReport()
     paths = [folder / name for name in regions]
-    source = _open_regions(paths, work, bad_rows, object_labels, attribute_labels, total)
+    source = open_regions(paths, work, bad_rows, object_labels, attribute_labels, total)
     read = [
         read_records(*(folder / name for name in names), bad_rows=bad_rows, cache_dir=cache)
         for names in (training, validation)
@@ -236,27 +235,3 @@ def _warn_of_shared_images(training: datasets.Dataset, validation: datasets.Data
             len(images[1]),
             min(shared),
         )
-
-
-def _open_regions(
-    paths: Sequence[Path],
-    work: Path,
-    bad_rows: Literal["raise", "skip"],
-    object_labels: int,
-    attribute_labels: int,
-    report: RecordReport,
-) -> Any:
-    """One mapping of all region stores and region files; rows that are left out are counted in the report."""
-    parts: list[Any] = []
-    for path in paths:
-        part: Any
-        if path.is_dir():
-            part = RegionStore(path)
-            part.check_labels(object_labels, attribute_labels)
-        else:
-            part = BottomUpFile(
-                path, bad_rows, cache_dir=work, object_labels=object_labels, attribute_labels=attribute_labels
-            )
-            report.left_out.update({f"region row: {reason}": count for reason, count in part.skipped.items()})
-        parts.append(part)
-    return parts[0] if len(parts) == 1 else JoinedRegions(*parts)
