@@ -14,6 +14,7 @@ from lxmert.processing.region_files import RegionFiles, write_region_files
 from lxmert.processing.region_sources import open_regions
 from lxmert.processing.region_store import RegionStore
 from lxmert.processing.regions import Regions, RegionSource
+from lxmert.processing.vqa_answers import normalize_vqa_answer, soft_scores
 from lxmert.processing.wordpiece import train_wordpiece_tokenizer
 
 __all__ = [
@@ -35,9 +36,11 @@ __all__ = [
     "clean_answer",
     "export_regions",
     "open_regions",
+    "normalize_vqa_answer",
     "read_answer_list",
     "read_label_names",
     "read_records",
+    "soft_scores",
     "to_region_store",
     "train_wordpiece_tokenizer",
     "write_bottom_up_file",
