@@ -1,6 +1,12 @@
 """From regions and text to tensors: `Regions`, their files, records, answer tables, the processor, WordPiece."""
 
-from lxmert.processing.answers import answer_ids, build_answer_table, clean_answer, read_answer_list
+from lxmert.processing.answers import (
+    answer_ids,
+    build_answer_table,
+    build_answer_vocabulary,
+    clean_answer,
+    read_answer_list,
+)
 from lxmert.processing.bottom_up import BottomUpFile, read_label_names, to_region_store
 from lxmert.processing.bottom_up_writer import write_bottom_up_file
 from lxmert.processing.joined_regions import JoinedRegions
@@ -31,12 +37,13 @@ __all__ = [
     "Regions",
     "answer_ids",
     "build_answer_table",
+    "build_answer_vocabulary",
     "check_export",
     "check_records",
     "clean_answer",
     "export_regions",
-    "open_regions",
     "normalize_vqa_answer",
+    "open_regions",
     "read_answer_list",
     "read_label_names",
     "read_records",

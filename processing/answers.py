@@ -2,11 +2,13 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import datasets
 import pyarrow.compute as pc
+
+from lxmert.processing.questions import Question, QuestionTable
 
 ARTICLES = ("a ", "an ", "the ")
 NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
@@ -53,20 +55,59 @@ def build_answer_table(records: datasets.Dataset, minimum_count: int = 1) -> lis
     Raises:
         ValueError: no answer is frequent enough, or `minimum_count` below 1.
     """
-    if minimum_count < 1:
-        raise ValueError(f"minimum_count must be at least 1, got {minimum_count}.")
+    _check_minimum_count(minimum_count)
     counts: Counter[str] = Counter()
     columns = records.select_columns(["answers"]).with_format("arrow")
     for batch in columns.iter(batch_size=BATCH_ROWS):
         for entry in pc.value_counts(pc.list_flatten(batch["answers"])).to_pylist():
             if entry["values"]:
                 counts[clean_answer(entry["values"])] += entry["counts"]
+    return _frequent_answers(counts, minimum_count, "records", "sentences")
+
+
+def build_answer_vocabulary(questions: Iterable[Question], minimum_count: int = 1) -> list[str]:
+    """The answers that stand for questions, as they are spelt: the rows of an answer head for one data set.
+
+    VQA v2 has 3129 of them by the literature's rule, 9 questions or more of its training and validation splits (the
+    original's `trainval_label2ans.json`, which counts the empty answer); GQA 1842.
+
+    Args:
+        questions: of any data set; questions whose answers are withheld do not count.
+        minimum_count: leave out answers that stand for fewer questions.
+
+    Returns:
+        Answers, most frequent first, then alphabetically; without the empty one.
+
+    Raises:
+        ValueError: no answer is frequent enough, or `minimum_count` below 1.
+
+    Example:
+        >>> build_answer_vocabulary([Question(("1",), "is it?", {answer: 1.0}) for answer in ("no", "yes", "no")])
+        ['no', 'yes']
+    """
+    _check_minimum_count(minimum_count)
+    if isinstance(questions, QuestionTable):
+        counts: Counter[str] = Counter()
+        for batch in questions.dataset.select_columns(["answers"]).with_format("arrow").iter(batch_size=BATCH_ROWS):
+            for entry in pc.value_counts(pc.list_flatten(pc.list_slice(batch["answers"], 0, 1))).to_pylist():
+                counts[entry["values"]] += entry["counts"]
+    else:
+        counts = Counter(question.answer for question in questions if question.answer is not None)
+    return _frequent_answers(counts, minimum_count, "questions", "questions")
+
+
+def _check_minimum_count(minimum_count: int) -> None:
+    if minimum_count < 1:
+        raise ValueError(f"minimum_count must be at least 1, got {minimum_count}.")
+
+
+def _frequent_answers(counts: Counter[str], minimum_count: int, argument: str, counted: str) -> list[str]:
     del counts[""]
     kept = [answer for answer, count in counts.items() if count >= minimum_count]
     if not kept:
         raise ValueError(
-            f"records hold {len(counts)} different answers, none in {minimum_count} sentences or more: lower "
-            "minimum_count, or give records with answers."
+            f"{argument} hold {len(counts)} different answers, none in {minimum_count} {counted} or more: lower "
+            f"minimum_count, or give {argument} with answers."
         )
     return sorted(kept, key=lambda answer: (-counts[answer], answer))
 

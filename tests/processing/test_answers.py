@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lxmert.processing.answers import answer_ids, build_answer_table, clean_answer, read_answer_list
+from lxmert.processing.answers import (
+    answer_ids,
+    build_answer_table,
+    build_answer_vocabulary,
+    clean_answer,
+    read_answer_list,
+)
+from lxmert.processing.questions import Question, QuestionTable
+from lxmert.processing.vqa_answers import normalize_vqa_answer
 from tests.conftest import shared_folder
 
 
@@ -62,6 +70,48 @@ def test_the_table_counts_sentences_across_data_sets() -> None:
         build_answer_table(records, minimum_count=4)
     with pytest.raises(ValueError, match="minimum_count must be at least 1, got 0"):
         build_answer_table(records, minimum_count=0)
+
+
+def questions_with(*answers: list[str]) -> list[Question]:
+    return [
+        Question(("1",), "what is it?", dict.fromkeys(texts, 1.0), question_id=str(row))
+        for row, texts in enumerate(answers)
+    ]
+
+
+def test_the_vocabulary_counts_the_answer_that_stands_for_a_question(tmp_path: Path) -> None:
+    questions = questions_with(["no", "yes"], ["yes"], [], ["Zebra"], ["zebra"], ["no"], [""], ["a dog", "no"])
+    table = QuestionTable.write(questions, tmp_path)
+    for source in (questions, iter(questions), table):
+        assert build_answer_vocabulary(source) == ["no", "Zebra", "a dog", "yes", "zebra"], "spelt as they are"
+    for source in (questions, table):
+        assert build_answer_vocabulary(source, minimum_count=2) == ["no"]
+        with pytest.raises(ValueError, match="questions hold 5 different answers, none in 3 questions or more"):
+            build_answer_vocabulary(source, minimum_count=3)
+        with pytest.raises(ValueError, match="minimum_count must be at least 1, got 0"):
+            build_answer_vocabulary(source, minimum_count=0)
+    assert build_answer_vocabulary(table.select([1, 3, 2])) == ["Zebra", "yes"]
+    with pytest.raises(ValueError, match=r"0 different answers, .* give questions with answers"):
+        build_answer_vocabulary(questions_with([], []))
+
+
+@given(st.lists(st.lists(st.sampled_from(["yes", "no", "", "2"]), max_size=2, unique=True), min_size=1, max_size=9))
+def test_a_table_and_a_list_give_one_vocabulary(answers: list[list[str]]) -> None:
+    questions = questions_with(*answers, ["red"])
+    assert build_answer_vocabulary(QuestionTable.write(questions)) == build_answer_vocabulary(questions)
+
+
+def test_the_released_heads_find_their_rows_among_the_pretraining_answers(released: Path) -> None:
+    rows = answer_ids(read_answer_list(released / "lxmert_all_ans.json"))
+    vqa = read_answer_list(released / "vqa_label2ans.json")
+    gqa = read_answer_list(released / "gqa_label2ans.json")
+    assert sum(answer in rows for answer in vqa) == 3124
+    assert sum(answer in rows for answer in gqa) == 1736
+
+
+def test_vqa_answers_are_normalised_as_the_released_list(released: Path) -> None:
+    vqa = read_answer_list(released / "vqa_label2ans.json")
+    assert [answer for answer in vqa if normalize_vqa_answer(answer) != answer] == []
 
 
 def test_the_released_lists(released: Path) -> None:
