@@ -4,17 +4,15 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import datasets
 
 from lxmert.processing.answers import clean_answer
+from lxmert.processing.json_entries import first_character, line_entries, list_entries
 from lxmert.processing.record_report import BadRow
 
-CHUNK_BYTES = 1 << 20
-LONGEST_ENTRY = 1 << 26
 MAXIMUM_SCORE = 1e30
 BATCH_ROWS = 1_000
 LINES_SUFFIXES = (".jsonl", ".ndjson")
@@ -112,66 +110,10 @@ def rows_of_dataset(
 
 
 def _entries(path: Path, progress: Callable[[int], Any]) -> Iterator[tuple[str, Any]]:
-    with path.open("rb") as file:
-        if path.suffix not in LINES_SUFFIXES and file.read(CHUNK_BYTES).lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"[":
-            yield from _entries_of_list(path, progress)
-            return
-        file.seek(0)
-        for number, line in enumerate(file, start=1):
-            progress(len(line))
-            if line.strip():
-                try:
-                    entry = json.loads(line)
-                except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-                    entry = error
-                yield f"{path.name}, row {number}", entry
-
-
-def _entries_of_list(path: Path, progress: Callable[[int], Any]) -> Iterator[tuple[str, Any]]:
-    """The entries of a JSON list, however long, without holding more than one and a chunk."""
-    decoder, rest, position, number, bytes_read = json.JSONDecoder(), "", 0, 0, 0
-    with path.open("rb") as raw, TextIOWrapper(raw, encoding="utf-8-sig", errors="surrogateescape") as file:
-
-        def fill() -> bool:
-            nonlocal rest, position, bytes_read
-            chunk = file.read(max(CHUNK_BYTES, len(rest) - position))  # doubling, so that long entries stay linear
-            if not chunk:
-                return False
-            rest, position = rest[position:] + chunk, 0
-            progress(raw.tell() - bytes_read)
-            bytes_read = raw.tell()
-            return True
-
-        def next_character() -> str:
-            nonlocal position
-            while True:
-                while position < len(rest) and rest[position] in " \t\r\n":
-                    position += 1
-                if position < len(rest) or not fill():
-                    return rest[position : position + 1]
-
-        next_character()
-        position += 1  # the opening bracket
-        separator = ","
-        if next_character() == "]":
-            position, separator = position + 1, "]"
-        while separator == ",":
-            number += 1
-            while True:
-                next_character()
-                try:
-                    entry, end = decoder.raw_decode(rest, position)
-                    if end < len(rest) or not fill():  # a number may go on in the next chunk
-                        break
-                except (json.JSONDecodeError, RecursionError) as error:
-                    if len(rest) - position > LONGEST_ENTRY or not fill():
-                        raise ValueError(f"{path}, entry {number}: broken JSON ({error}); mend the list.") from error
-            position = end
-            yield f"{path.name}, entry {number}", entry
-            separator = next_character()
-            position += 1
-        if separator != "]" or next_character():
-            raise ValueError(f"{path}, after entry {number}: broken JSON; the list must end with ] and nothing after.")
+    if path.suffix not in LINES_SUFFIXES and first_character(path) == "[":
+        yield from ((f"{path.name}, entry {number}", entry) for number, entry in list_entries(path, progress))
+    else:
+        yield from ((f"{path.name}, row {number}", entry) for number, entry in line_entries(path, progress))
 
 
 def _aggregated(entry: dict[str, Any], origin: str) -> Iterator[Row | BadRow]:

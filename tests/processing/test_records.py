@@ -68,7 +68,7 @@ AGGREGATED = [
 def test_aggregated_files_of_the_original(
     indent: int | None, chunk: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lxmert.processing.record_rows.CHUNK_BYTES", chunk)
+    monkeypatch.setattr("lxmert.processing.json_entries.CHUNK_BYTES", chunk)
     (tmp_path / "mscoco_train.json").write_text(json.dumps(AGGREGATED, indent=indent) + "\n")
     records, report = read_records(tmp_path / "mscoco_train.json", progress=False)
     assert values(records) == [
@@ -83,7 +83,7 @@ def test_aggregated_files_of_the_original(
 
 @pytest.mark.parametrize("chunk", [1, 2, 100])
 def test_what_is_no_object_is_left_out_of_a_list(chunk: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lxmert.processing.record_rows.CHUNK_BYTES", chunk)
+    monkeypatch.setattr("lxmert.processing.json_entries.CHUNK_BYTES", chunk)
     (tmp_path / "a.json").write_text(json.dumps([1234, row(), "x", [None], row("b")]))
     records, report = read_records(tmp_path / "a.json", bad_rows="skip", progress=False)
     assert records["image_id"][:] == ["a", "b"]
