@@ -2,7 +2,9 @@
 
 from lxmert.training.collator import AnswerCollator
 from lxmert.training.easy_vqa import EasyVqa, read_easy_vqa
-from lxmert.training.evaluate import evaluate_answers
+from lxmert.training.evaluate import Predictions, answer_all, evaluate_answers, predict_answers
+from lxmert.training.finetuning_data import FineTuningData, RegionChoice
+from lxmert.training.finetuning_recipe import FineTuningRecipe, read_finetuning_recipe
 from lxmert.training.loop import TrainingResult, train
 from lxmert.training.masking import ORIGINAL_CODE, PAPER, PretrainingObjectives
 from lxmert.training.nlvr import Nlvr, read_nlvr
@@ -12,33 +14,50 @@ from lxmert.training.pretraining_examples import PretrainingExample, Pretraining
 from lxmert.training.pretraining_report import PretrainingStart, pretraining_table
 from lxmert.training.question_answering import question_answering_task
 from lxmert.training.recipe import PretrainingRecipe, read_recipe
+from lxmert.training.recipe_fields import sections
 from lxmert.training.settings import TrainingSettings
 from lxmert.training.task import Task
+from lxmert.training.tasks import TASKS, FineTuningTask
+from lxmert.training.training_data_card import TrainingData, TrainingDataCard, training_data_of, warn_if_trained_on
 from lxmert.training.trivial_predictors import trivial_predictors
 
 __all__ = [
     "ORIGINAL_CODE",
     "PAPER",
+    "TASKS",
     "AnswerCollator",
     "EasyVqa",
+    "FineTuningData",
+    "FineTuningRecipe",
+    "FineTuningTask",
     "Nlvr",
+    "Predictions",
     "PretrainingCollator",
     "PretrainingExample",
     "PretrainingExamples",
     "PretrainingObjectives",
     "PretrainingRecipe",
     "PretrainingStart",
+    "RegionChoice",
     "Task",
+    "TrainingData",
+    "TrainingDataCard",
     "TrainingResult",
     "TrainingSettings",
+    "answer_all",
     "evaluate_answers",
     "measure_pretraining",
+    "predict_answers",
     "pretraining_table",
     "pretraining_task",
     "question_answering_task",
     "read_easy_vqa",
+    "read_finetuning_recipe",
     "read_nlvr",
     "read_recipe",
+    "sections",
     "train",
+    "training_data_of",
     "trivial_predictors",
+    "warn_if_trained_on",
 ]

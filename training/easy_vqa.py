@@ -32,7 +32,7 @@ def read_easy_vqa(validation_images: int = 200, seed: int = 0, questions: int | 
     Args:
         validation_images: number of training images whose questions validate.
         seed: chooses them.
-        questions: keep so many of each split, chosen at random, for a quick trial; None keeps all.
+        questions: keep so many of each split at most, chosen at random, for a quick trial; None keeps all.
 
     Raises:
         ModuleNotFoundError: the package is not installed.
@@ -48,7 +48,7 @@ def read_easy_vqa(validation_images: int = 200, seed: int = 0, questions: int | 
     held_out_ids = {f"train/{number}" for number in held_out}
 
     def some(part: list[Question]) -> list[Question]:
-        return part if questions is None else random.Random(seed).sample(part, questions)
+        return part if questions is None else random.Random(seed).sample(part, min(questions, len(part)))
 
     return EasyVqa(
         images={f"train/{number}": train_paths[number] for number in sorted(train_paths)}

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -9,7 +10,9 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from lxmert.evaluation import AnswerAccuracy
-from lxmert.processing import Question
+from lxmert.modeling_lxmert import LxmertPreTrainedModel
+from lxmert.processing import LxmertProcessor, Question, RegionSource
+from lxmert.training.collator import AnswerCollator, Withheld
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,50 @@ def predict_answers(
         repeated = next(name for i, name in enumerate(ids) if name in ids[:i])
         raise ValueError(f"The question id {repeated!r} comes twice: every question needs its own.")
     return Predictions(answers, dict(zip(ids, probabilities, strict=True)))
+
+
+def answer_all(
+    model: LxmertPreTrainedModel,
+    processor: LxmertProcessor,
+    questions: Sequence[Question],
+    regions: RegionSource,
+    withhold: Withheld | None = None,
+    batch_size: int = 256,
+    workers: int = 0,
+    description: str | None = "Answering",
+) -> Predictions:
+    """Answer questions with a finished model; all processes that torchrun or Accelerate started take their share.
+
+    Questions that are longer than the processor's tokenizer takes are cut, as in training.
+
+    Args:
+        model: with an answer head.
+        processor: of the model.
+        questions: with ids that differ.
+        regions: of their images.
+        withhold: leave out the "image" or the "question", an ablation.
+        batch_size: questions in a batch of one process.
+        workers: processes that load batches.
+        description: of a progress bar with time left; None shows none.
+
+    Returns:
+        The same in every process.
+
+    Raises:
+        ValueError: no question, or an id that comes twice.
+    """
+    if not len(questions):
+        raise ValueError("There is no question to answer.")
+    # Said outright: without it, processes that torchrun starts on a machine without a GPU stay strangers.
+    accelerator = Accelerator(cpu=not torch.accelerator.is_available())
+    longest = min(processor.tokenizer.model_max_length, model.config.max_position_embeddings)
+    label2id = model.config.label2id or {}
+    collate = AnswerCollator(processor, regions, label2id, withhold, unknown_answers="ignore", max_length=longest)
+    rows: Any = questions
+    prepared, loader = accelerator.prepare(
+        model, DataLoader(rows, batch_size, collate_fn=collate, num_workers=workers)
+    )
+    return predict_answers(prepared, loader, questions, model.config.id2label, accelerator, description)
 
 
 def question_ids(questions: Sequence[Question]) -> list[str]:

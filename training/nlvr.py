@@ -1,17 +1,24 @@
 """NLVR v1 (Suhr et al. 2017): sentences that are true or false of three boxes of shapes.
 
 The data set comes from https://github.com/lil-lab/nlvr (CC-BY-4.0), `nlvr/train` and `nlvr/dev`. Here regions come out
-of its structured representation: what is in an image is known exactly, as from a perfect detector.
+of its structured representation: what is in an image is known exactly, as from a perfect detector. Its pictures are
+there for a detector that looks (`nlvr_images`).
 """
 
 import json
+import os
 import random
+import re
+import shutil
+import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
 
 import numpy as np
+from tqdm.auto import tqdm
 
 from lxmert.processing import Question, Regions
 
@@ -23,6 +30,8 @@ SIZES = (10, 20, 30)  # pixels
 FEATURE_DIM = len(SHAPES) + len(COLOURS) + len(SIZES)
 ANSWERS = ["false", "true"]
 NO_LABEL = -1
+PICTURES_ZIP = "images_0.zip"
+FORMS = {"sentence": re.compile(r"(?s).*\S.*"), "identifier": re.compile(r"\d+-\d+"), "directory": re.compile(r"\d+")}
 
 Scene = list[list[dict[str, Any]]]  # the objects of each box
 
@@ -89,8 +98,68 @@ def read_nlvr(folder: str | Path, validation_directories: int = 8, seed: int = 0
     )
 
 
+def nlvr_images(
+    folder: str | Path, split: Literal["train", "dev"], work: str | Path, progress: bool = True
+) -> dict[str, Path]:
+    """The PNG files by image id; of the six orders of an image's boxes the first, which `read_nlvr`'s scenes have.
+
+    Args:
+        folder: holds the split's JSON file and its pictures, `dev/images/<directory>/dev-1373-0-0.png`, or instead of
+            the folder of pictures a file `images_0.zip` with the same folders inside.
+        split: "train" or "dev".
+        work: where a zip file is unpacked, into `images`; once, whole or not at all.
+        progress: show a bar with time left.
+
+    Raises:
+        FileNotFoundError: the files are not there; pictures are missing, with their number and the first few.
+        ValueError: another split, a line that is no example, or a zip file that is damaged.
+    """
+    if split not in ("train", "dev"):
+        raise ValueError(f'split must be "train" or "dev", got {split!r}.')
+    folder, pictures = Path(folder), Path(folder) / split / "images"
+    inside = {
+        f"{split}/{line['identifier']}": PurePosixPath(line["directory"], f"{split}-{line['identifier']}-0.png")
+        for line in _read_lines(folder, split)
+    }
+    packed = folder / split / PICTURES_ZIP
+    if not pictures.is_dir() and packed.is_file():
+        pictures = Path(work) / "images"
+        if not pictures.is_dir():
+            _unpack(packed, {str("images" / path): path for path in inside.values()}, pictures, progress)
+    found = {image_id: pictures / path for image_id, path in inside.items()}
+    if missing := [str(path) for path in found.values() if not path.is_file()]:
+        raise FileNotFoundError(
+            f"{len(missing):,} of {len(found):,} pictures are missing, such as {', '.join(missing[:5])}: the images of "
+            "NLVR (about 40 MB for one order of boxes) come from https://github.com/lil-lab/nlvr; lay them into "
+            f"{folder / split / 'images'}, or {PICTURES_ZIP} into {folder / split}. If {pictures} was unpacked from "
+            "another file, remove it."
+        )
+    return found
+
+
+def _unpack(packed: Path, wanted: dict[str, PurePosixPath], folder: Path, progress: bool) -> None:
+    """Unpack members of these names to these paths in a folder, which appears when it is whole; no others."""
+    work = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    try:
+        with zipfile.ZipFile(packed) as members:
+            names = [name for name in members.namelist() if name in wanted]
+            for name in tqdm(names, desc=f"Unpacking {packed.name}", unit=" pictures", disable=not progress):
+                path = work / wanted[name]
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(members.read(name))
+        if names and not folder.is_dir():
+            work.rename(folder)
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+        raise ValueError(f"{packed} is damaged ({error}): fetch the file again.") from error
+    except OSError:
+        if not folder.is_dir():  # otherwise another process was first
+            raise
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
 def _read_lines(folder: Path, split: str) -> Iterator[dict[str, Any]]:
-    file = folder / split / f"{split}.json"
+    file, numbers = folder / split / f"{split}.json", dict[str, int]()
     if not file.is_file():
         raise FileNotFoundError(
             f"{file} is not there: NLVR (about 60 MB with its images) comes from https://github.com/lil-lab/nlvr; name "
@@ -113,6 +182,14 @@ def _read_lines(folder: Path, split: str) -> Iterator[dict[str, Any]]:
                 raise ValueError(f"{file}, line {number} lacks {', '.join(sorted(missing))}: is it NLVR v1?")
             if line["label"] not in ANSWERS:
                 raise ValueError(f"{file}, line {number}: label must be true or false, got {line['label']!r}.")
+            for field, form in FORMS.items():
+                if not (isinstance(line[field], str) and form.fullmatch(line[field])):
+                    raise ValueError(f"{file}, line {number}: {field} has another form, got {line[field]!r}.")
+            if (first := numbers.setdefault(line["identifier"], number)) != number:
+                raise ValueError(
+                    f"{file}, line {number}: identifier {line['identifier']!r} came before, in line {first}: fetch the "
+                    "file again."
+                )
             yield line
 
 

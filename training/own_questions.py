@@ -202,8 +202,8 @@ class _Reading:
         if varied:
             shown = " and ".join(repr(answer) for answer in varied[0])
             lines.append(
-                f"Answers spelt in several ways: {len(varied):,}, such as {shown}. They count as different: correct them, "
-                "or give normalize, such as clean_answer."
+                f"Answers spelt in several ways: {len(varied):,}, such as {shown}. They count as different: correct "
+                "them, or give normalize, such as clean_answer."
             )
         if not self.pictures.images:
             lines.append(

@@ -11,7 +11,6 @@ import yaml
 from accelerate import PartialState
 
 from lxmert.configuration import LxmertConfig
-from lxmert.configuration.plain_errors import unknown_keywords_message
 from lxmert.modeling_lxmert import LxmertForPreTraining
 from lxmert.modeling_lxmert.starting_points import start_from_original, start_language_encoder_from_bert
 from lxmert.processing import answer_ids, clean_answer, read_answer_list
@@ -19,6 +18,7 @@ from lxmert.training.masking import OBJECTIVES, PretrainingObjectives
 from lxmert.training.pretraining import pretraining_task
 from lxmert.training.pretraining_data import PretrainingData, easy_vqa_data, file_data, nlvr_data
 from lxmert.training.pretraining_examples import PretrainingExamples
+from lxmert.training.recipe_fields import check_fields, place_of
 from lxmert.training.settings import TrainingSettings
 from lxmert.training.task import Task
 
@@ -73,13 +73,13 @@ class PretrainingRecipe:
             raise ValueError(f"data must be one of {kinds}, got {given or 'none'}.")
         kind, settings = next(iter(self.data.items()))
         expected = inspect.signature(DATA[kind]).parameters
-        _check_fields(f"data.{kind}", settings or {}, set(expected) - {"work"})
+        check_fields(f"data.{kind}", settings or {}, set(expected) - {"work"})
         missing = [name for name, parameter in expected.items() if parameter.default is parameter.empty]
         if lacking := sorted(set(missing) - set(settings or {}) - {"work", "folder"}):
             raise TypeError(f"data.{kind} lacks {', '.join(lacking)}.")
-        _check_fields("model", self.model, {f.name for f in fields(LxmertConfig)} - FROM_DATA)
-        _check_fields("training", self.training, {f.name for f in fields(TrainingSettings)} - {"output_dir", "resume"})
-        _check_fields("start", self.start, START)
+        check_fields("model", self.model, {f.name for f in fields(LxmertConfig)} - FROM_DATA)
+        check_fields("training", self.training, {f.name for f in fields(TrainingSettings)} - {"output_dir", "resume"})
+        check_fields("start", self.start, START)
         object.__setattr__(self, "objectives", _objectives(self.objectives))
         self._check_values()
 
@@ -174,7 +174,7 @@ class PretrainingRecipe:
         config = self.config(data)
         if not self.start:
             return LxmertForPreTraining(config), "Starting from random weights."
-        places = {name: _place(value, folder) for name, value in self.start.items()}
+        places = {name: place_of(value, folder) for name, value in self.start.items()}
         if "bert" in places:
             model = LxmertForPreTraining(config)
             return model, str(start_language_encoder_from_bert(model, places["bert"]))
@@ -221,7 +221,7 @@ def read_recipe(path: str | Path, **training: Any) -> PretrainingRecipe:
     if not isinstance(content, dict):
         raise ValueError(f"{path} must hold a mapping of fields, got {type(content).__name__}.")
     try:
-        _check_fields("recipe", content, {f.name for f in fields(PretrainingRecipe)})
+        check_fields("recipe", content, {f.name for f in fields(PretrainingRecipe)})
         content["training"] = (content.get("training") or {}) | training
         values: dict[str, Any] = {"name": path.stem} | content
         return PretrainingRecipe(**values)
@@ -233,16 +233,6 @@ def _answers(answers: list[str]) -> dict[str, Any]:
     return {"id2label": dict(enumerate(answers)), "label2id": None, "num_qa_labels": None}
 
 
-def _place(value: str, folder: str | Path | None) -> str:
-    """A path inside the folder where there is one, otherwise a path as it stands, or a name on the Hub."""
-    inside = None if folder is None else Path(folder) / value
-    if inside is not None and inside.exists():
-        return str(inside)
-    if not Path(value).exists() and (value.startswith(("/", ".", "~")) or value.endswith((".pth", ".json"))):
-        raise FileNotFoundError(f"{value} is not there{'' if inside is None else f', nor {inside}'}.")
-    return value
-
-
 def _objectives(value: PretrainingObjectives | str | dict[str, Any]) -> PretrainingObjectives:
     if isinstance(value, PretrainingObjectives):
         return value
@@ -250,12 +240,5 @@ def _objectives(value: PretrainingObjectives | str | dict[str, Any]) -> Pretrain
         if value not in OBJECTIVES:
             raise ValueError(f"objectives must be one of {', '.join(OBJECTIVES)}, or rates, got {value!r}.")
         return OBJECTIVES[value]
-    _check_fields("objectives", value, {f.name for f in fields(PretrainingObjectives)})
+    check_fields("objectives", value, {f.name for f in fields(PretrainingObjectives)})
     return PretrainingObjectives(**value)
-
-
-def _check_fields(section: str, values: Any, known: set[str]) -> None:
-    if not isinstance(values, dict):
-        raise TypeError(f"{section} must be a mapping of fields, got {values!r}.")
-    if unknown := sorted(map(str, values.keys() - known)):
-        raise TypeError(unknown_keywords_message(section, unknown, known) + f"; it takes {', '.join(sorted(known))}.")

@@ -87,7 +87,8 @@ def training_data_of(checkpoint: str | Path) -> tuple[TrainingData, ...]:
     except (OSError, ValueError, yaml.YAMLError, HfHubHTTPError, HFValidationError):  # no card, or none that is read
         return ()
     names = {entry.name for entry in fields(TrainingData)}
-    known = [entry for entry in entries if isinstance(entry, dict) and entry.keys() >= names]
+    listed = entries if isinstance(entries, list) else []
+    known = [entry for entry in listed if isinstance(entry, dict) and entry.keys() >= names]
     return tuple(TrainingData(**{name: entry[name] for name in names}) for entry in known)
 
 
