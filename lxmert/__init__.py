@@ -16,7 +16,9 @@ from transformers import (
     AutoModel,
     AutoModelForPreTraining,
     AutoModelForQuestionAnswering,
+    AutoModelForSequenceClassification,
     AutoModelForVisualQuestionAnswering,
+    AutoModelForZeroShotImageClassification,
     AutoProcessor,
 )
 
@@ -29,7 +31,13 @@ from lxmert.detection import (
     FasterRcnnRegionExtractor,
     GridRegionExtractor,
 )
-from lxmert.modeling_lxmert import LxmertForPreTraining, LxmertForQuestionAnswering, LxmertModel
+from lxmert.modeling_lxmert import (
+    LxmertForImageAndTextRetrieval,
+    LxmertForPreTraining,
+    LxmertForQuestionAnswering,
+    LxmertForVisualReasoning,
+    LxmertModel,
+)
 from lxmert.processing import LxmertProcessor, Regions
 
 AutoConfig.register("lxmert", LxmertConfig, exist_ok=True)
@@ -37,6 +45,9 @@ AutoModel.register(LxmertConfig, LxmertModel, exist_ok=True)
 AutoModelForPreTraining.register(LxmertConfig, LxmertForPreTraining, exist_ok=True)
 AutoModelForQuestionAnswering.register(LxmertConfig, LxmertForQuestionAnswering, exist_ok=True)
 AutoModelForVisualQuestionAnswering.register(LxmertConfig, LxmertForQuestionAnswering, exist_ok=True)
+# A sentence gets one of two classes; BLIP-2's matching head is there as well.
+AutoModelForSequenceClassification.register(LxmertConfig, LxmertForVisualReasoning, exist_ok=True)
+AutoModelForZeroShotImageClassification.register(LxmertConfig, LxmertForImageAndTextRetrieval, exist_ok=True)
 AutoProcessor.register(LxmertConfig, LxmertProcessor, exist_ok=True)
 
 AutoConfig.register("faster_rcnn", FasterRcnnConfig, exist_ok=True)
@@ -54,8 +65,10 @@ __all__ = [
     "FasterRcnnRegionExtractor",
     "GridRegionExtractor",
     "LxmertConfig",
+    "LxmertForImageAndTextRetrieval",
     "LxmertForPreTraining",
     "LxmertForQuestionAnswering",
+    "LxmertForVisualReasoning",
     "LxmertModel",
     "LxmertProcessor",
     "Regions",

@@ -1,11 +1,14 @@
 """The model: embeddings, three encoders, heads and losses, in the order of the paper's section 2."""
 
 from lxmert.modeling_lxmert.answers import AnswerReport
+from lxmert.modeling_lxmert.image_and_text_retrieval import LxmertForImageAndTextRetrieval
 from lxmert.modeling_lxmert.losses import loss_counts
 from lxmert.modeling_lxmert.model import LxmertModel, LxmertPreTrainedModel
 from lxmert.modeling_lxmert.outputs import (
+    LxmertForImageAndTextRetrievalOutput,
     LxmertForPreTrainingOutput,
     LxmertForQuestionAnsweringOutput,
+    LxmertForVisualReasoningOutput,
     LxmertModelOutput,
 )
 from lxmert.modeling_lxmert.pretraining import LxmertForPreTraining
@@ -15,13 +18,18 @@ from lxmert.modeling_lxmert.starting_points import (
     start_from_original,
     start_language_encoder_from_bert,
 )
+from lxmert.modeling_lxmert.visual_reasoning import LxmertForVisualReasoning
 
 __all__ = [
     "AnswerReport",
+    "LxmertForImageAndTextRetrieval",
+    "LxmertForImageAndTextRetrievalOutput",
     "LxmertForPreTraining",
     "LxmertForPreTrainingOutput",
     "LxmertForQuestionAnswering",
     "LxmertForQuestionAnsweringOutput",
+    "LxmertForVisualReasoning",
+    "LxmertForVisualReasoningOutput",
     "LxmertModel",
     "LxmertModelOutput",
     "LxmertPreTrainedModel",

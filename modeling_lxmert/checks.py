@@ -68,29 +68,29 @@ def check_regions(
     visual_feats: torch.Tensor | None,
     visual_pos: torch.Tensor | None,
     visual_attention_mask: torch.Tensor | None,
+    pairs: bool = False,
 ) -> None:
     """Refuse regions that the object-relationship encoder cannot take.
 
     Raises:
         ValueError: features other than (B, R, visual_feat_dim) or boxes other than (B, R, visual_pos_dim) with
-            R >= 1; a mask of another shape, or that hides all regions of an item; features that are not finite; boxes
-            outside [0, 1].
+            R >= 1, for pairs of images (B, 2, R, ...); a mask of another shape, or that hides all regions of an item;
+            features that are not finite; boxes outside [0, 1].
     """
     for name, tensor in (("visual_feats", visual_feats), ("visual_pos", visual_pos)):
         if tensor is None:
             raise ValueError(f"`{name}` is missing: an LXMERT needs the regions' features and boxes.")
     assert visual_feats is not None
     assert visual_pos is not None
-    width, numbers = config.visual_feat_dim, config.visual_pos_dim
-    _check_rank("visual_feats", visual_feats, f"(batch, regions, {width})", 3, width)
-    _check_rank("visual_pos", visual_pos, f"(batch, regions, {numbers})", 3, numbers)
-    shape = tuple(visual_feats.shape[:2])
-    if tuple(visual_pos.shape[:2]) != shape:
+    _check_rank_of_regions("visual_feats", visual_feats, "regions", config.visual_feat_dim, pairs)
+    _check_rank_of_regions("visual_pos", visual_pos, "regions", config.visual_pos_dim, pairs)
+    shape = tuple(visual_feats.shape[:-1])
+    if tuple(visual_pos.shape[:-1]) != shape:
         raise ValueError(
-            f"visual_feats has {_regions(shape)} but visual_pos has {_regions(tuple(visual_pos.shape[:2]))}: "
+            f"visual_feats has {_regions(shape)} but visual_pos has {_regions(tuple(visual_pos.shape[:-1]))}: "
             "every region needs one feature vector and one box."
         )
-    if shape[1] == 0:
+    if shape[-1] == 0:
         raise ValueError("visual_feats holds zero regions: give at least one, for instance the whole image.")
     _check_mask("visual_attention_mask", visual_attention_mask, shape, "visual_feats")
     if values_may_be_read(visual_feats) and not torch.isfinite(visual_feats).all():
@@ -104,12 +104,19 @@ def check_regions(
             )
 
 
-def check_encoded(name: str, states: torch.Tensor, mask_name: str, mask: torch.Tensor | None, hidden_size: int) -> None:
-    """Refuse states other than (B, N, H) with N >= 1, or not finite, and a mask that is not their (B, N)."""
-    _check_rank(name, states, f"(batch, length, {hidden_size})", 3, hidden_size)
-    if not states.shape[1]:
+def check_encoded(
+    name: str,
+    states: torch.Tensor,
+    mask_name: str,
+    mask: torch.Tensor | None,
+    hidden_size: int,
+    pairs: bool = False,
+) -> None:
+    """Refuse states other than (B, N, H), of pairs (B, 2, N, H), with N >= 1, or not finite, and a mask unlike them."""
+    _check_rank_of_regions(name, states, "length", hidden_size, pairs)
+    if not states.shape[-2]:
         raise ValueError(f"{name} has the length 0: there is nothing to attend to.")
-    _check_mask(mask_name, mask, tuple(states.shape[:2]), name)
+    _check_mask(mask_name, mask, tuple(states.shape[:-1]), name)
     if values_may_be_read(states) and not torch.isfinite(states).all():
         raise ValueError(f"{name} holds NaN or infinite values.")
 
@@ -144,9 +151,9 @@ def check_pretraining_labels(
     assert encoded.vision_output is not None
     words, regions = tuple(encoded.language_output.shape[:2]), tuple(encoded.vision_output.shape[:2])
     if labels is not None and config.task_mask_lm:
-        _check_class_ids("labels", labels, words, config.vocab_size)
+        check_class_ids("labels", labels, words, config.vocab_size)
     if matched_label is not None and config.task_matched:
-        _check_class_ids("matched_label", matched_label, words[:1], 2)
+        check_class_ids("matched_label", matched_label, words[:1], 2)
     if ans is not None and config.task_qa:
         assert config.num_qa_labels is not None
         check_answer_labels(ans, words[0], config.num_qa_labels, "ans")
@@ -174,7 +181,7 @@ def _check_visual_labels(config: LxmertConfig, obj_labels: VisualLabels, regions
             if values_may_be_read(targets) and not torch.isfinite(targets).all():
                 raise ValueError("obj_labels['feat'][0] holds NaN or infinite values.")
         else:
-            _check_class_ids(f"obj_labels[{name!r}][0]", targets, regions, classes[name])
+            check_class_ids(f"obj_labels[{name!r}][0]", targets, regions, classes[name])
     if config.visual_label_regions == "masked" and obj_labels and "feat" not in obj_labels:
         raise ValueError(
             'visual_label_regions="masked" needs obj_labels["feat"], features and the mask, to know which regions are '
@@ -190,7 +197,7 @@ def check_answer_labels(labels: torch.Tensor, batch: int, num_answers: int, argu
         ValueError: another shape, or values out of range (-100 and -1 mark a missing class id).
     """
     if not isinstance(labels, torch.Tensor) or labels.dim() < 2 or labels.dtype == torch.bool:
-        _check_class_ids(argument, labels, (batch,), num_answers, f" or scores ({batch}, {num_answers})")
+        check_class_ids(argument, labels, (batch,), num_answers, f" or scores ({batch}, {num_answers})")
         return
     if not labels.is_floating_point():
         raise TypeError(f"{argument} of shape (batch, answers) must be floating-point scores, got {labels.dtype}.")
@@ -203,7 +210,13 @@ def check_answer_labels(labels: torch.Tensor, batch: int, num_answers: int, argu
         raise ValueError(f"{argument} must be scores in [0, 1], got {low:g}..{high:g}.")
 
 
-def _check_class_ids(name: str, ids: torch.Tensor, shape: tuple[int, ...], classes: int, otherwise: str = "") -> None:
+def check_class_ids(name: str, ids: torch.Tensor, shape: tuple[int, ...], classes: int, otherwise: str = "") -> None:
+    """Refuse anything but class ids of this shape; -100 and -1 mark a missing one.
+
+    Raises:
+        TypeError: no tensor of whole numbers.
+        ValueError: another shape, or, on CPU, ids out of range.
+    """
     if not isinstance(ids, torch.Tensor) or ids.is_floating_point() or ids.dtype == torch.bool:
         kind = ids.dtype if isinstance(ids, torch.Tensor) else type(ids).__name__
         raise TypeError(f"{name} must be class ids of an integer type, got {kind}.")
@@ -225,11 +238,27 @@ def _check_rank(name: str, tensor: torch.Tensor, shape: str, rank: int, width: i
         raise ValueError(f"{name} must have the shape {shape}, got {tuple(tensor.shape)}.")
 
 
+def _check_rank_of_regions(name: str, tensor: torch.Tensor, length: str, width: int, pairs: bool) -> None:
+    """(batch, length, width), for pairs of images (batch, 2, length, width); says so where one came for the other."""
+    paired = isinstance(tensor, torch.Tensor) and tensor.dim() == 4 and tensor.shape[1] == 2
+    hint = ""
+    if isinstance(tensor, torch.Tensor) and pairs and not paired:
+        hint = "two images for each sentence, as processor(regions=[[left, right], ...]) makes them"
+    elif paired and not pairs:
+        hint = "this model takes one image for each sentence, LxmertForVisualReasoning takes two"
+    shape = f"(batch, {'2, ' if pairs else ''}{length}, {width})"
+    if hint:
+        raise ValueError(f"{name} must have the shape {shape}, got {tuple(tensor.shape)}: {hint}.")
+    _check_rank(name, tensor, shape, 4 if pairs else 3, width)
+
+
 def _check_mask(name: str, mask: torch.Tensor | None, shape: tuple[int, ...], other: str) -> None:
     _check_same_shape(name, mask, shape, other)
     # Attention over nothing has no right answer: implementations differ.
-    if mask is not None and values_may_be_read(mask) and not (visible := (mask != 0).any(dim=1)).all():
-        raise ValueError(f"{name} hides everything of item {int(visible.int().argmin())}: leave at least one to see.")
+    if mask is not None and values_may_be_read(mask) and not (visible := (mask != 0).any(dim=-1)).all():
+        item, *image = (~visible).nonzero()[0].tolist()
+        which = f"{item}, image {image[0]}" if image else str(item)
+        raise ValueError(f"{name} hides everything of item {which}: leave at least one to see.")
 
 
 def _check_same_shape(name: str, tensor: torch.Tensor | None, shape: tuple[int, ...], other: str) -> None:
@@ -238,4 +267,4 @@ def _check_same_shape(name: str, tensor: torch.Tensor | None, shape: tuple[int, 
 
 
 def _regions(shape: tuple[int, ...]) -> str:
-    return f"{shape[1]} regions in a batch of {shape[0]}"
+    return f"{shape[-1]} regions in a batch of {shape[0]}"

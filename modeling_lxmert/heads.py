@@ -8,20 +8,23 @@ from lxmert.configuration import LxmertConfig
 
 
 class LxmertVisualAnswerHead(nn.Module):
-    """Answers from the pooled output: H to 2H, GELU, layer normalisation, then one logit per answer."""
+    """Answers from the pooled output: H to 2H, GELU, layer normalisation, then one logit per answer.
 
-    def __init__(self, config: LxmertConfig, num_labels: int):
+    Of two images the pooled outputs stand side by side, so the first layer is 2H to 2H (the original's `NLVR2Model`).
+    """
+
+    def __init__(self, config: LxmertConfig, num_labels: int, images: int = 1):
         super().__init__()
         width = 2 * config.hidden_size
         self.logit_fc = nn.Sequential(
-            nn.Linear(config.hidden_size, width),
+            nn.Linear(images * config.hidden_size, width),
             GELUActivation(),
             nn.LayerNorm(width, eps=1e-12),
             nn.Linear(width, num_labels),
         )
 
     def forward(self, pooled_output: torch.Tensor) -> torch.Tensor:
-        """(B, H) to logits (B, num_labels)."""
+        """(B, images * H) to logits (B, num_labels)."""
         return self.logit_fc(pooled_output)
 
 
@@ -51,6 +54,18 @@ class LxmertLMPredictionHead(nn.Module):
     def forward(self, states: torch.Tensor) -> torch.Tensor:
         """(..., H) to logits (..., vocab_size)."""
         return nn.functional.linear(self.transform(states), self.decoder.weight, self.bias)
+
+
+class LxmertMatchingHead(nn.Module):
+    """Matching from the pooled output, under the name that it has among the heads of pre-training."""
+
+    def __init__(self, config: LxmertConfig):
+        super().__init__()
+        self.seq_relationship = nn.Linear(config.hidden_size, 2)
+
+    def forward(self, pooled_output: torch.Tensor) -> torch.Tensor:
+        """(B, H) to logits (B, 2), "not matched" and "matched"."""
+        return self.seq_relationship(pooled_output)
 
 
 class LxmertPreTrainingHeads(nn.Module):

@@ -107,3 +107,48 @@ class LxmertForPreTrainingOutput(ModelOutput):
     losses: dict[str, torch.Tensor] | None = None
     correct: dict[str, torch.Tensor] | None = None
     visual_predictions: dict[str, torch.Tensor] | None = None
+
+
+@dataclass
+class LxmertForVisualReasoningOutput(ModelOutput):
+    """Output of `LxmertForVisualReasoning` for B sentences, each about a left and a right image.
+
+    Hidden states and attention maps as in `LxmertModelOutput`, but with a batch of 2B: the first sentence with its left
+    image, the first with its right one, the second with its left one, and so on.
+
+    Args:
+        loss: scalar, with `labels` only.
+        logits: (B, 2), of "false" and "true".
+    """
+
+    loss: torch.Tensor | None = None
+    logits: torch.Tensor | None = None
+    language_hidden_states: Tensors | None = None
+    vision_hidden_states: Tensors | None = None
+    language_attentions: Tensors | None = None
+    vision_attentions: Tensors | None = None
+    cross_encoder_attentions: Tensors | None = None
+    cross_encoder_vision_attentions: Tensors | None = None
+    cross_encoder_language_self_attentions: Tensors | None = None
+    cross_encoder_vision_self_attentions: Tensors | None = None
+
+
+@dataclass
+class LxmertForImageAndTextRetrievalOutput(ModelOutput):
+    """Output of `LxmertForImageAndTextRetrieval`; hidden states and attention maps as in `LxmertModelOutput`.
+
+    Args:
+        loss: scalar, with `labels` only.
+        logits: (B, 2), of "not matched" and "matched".
+    """
+
+    loss: torch.Tensor | None = None
+    logits: torch.Tensor | None = None
+    language_hidden_states: Tensors | None = None
+    vision_hidden_states: Tensors | None = None
+    language_attentions: Tensors | None = None
+    vision_attentions: Tensors | None = None
+    cross_encoder_attentions: Tensors | None = None
+    cross_encoder_vision_attentions: Tensors | None = None
+    cross_encoder_language_self_attentions: Tensors | None = None
+    cross_encoder_vision_self_attentions: Tensors | None = None

@@ -48,24 +48,27 @@ def small_model(small_config: Callable[..., LxmertConfig]) -> LxmertForQuestionA
 
 
 def make_batch(
-    words: int = 9, regions: int = 5, batch: int = 3, seed: int = 0, **sizes: int
+    words: int = 9, regions: int = 5, batch: int = 3, seed: int = 0, images: int = 1, **sizes: int
 ) -> dict[str, torch.Tensor]:
-    """Random inputs of the small models' sizes without masks."""
+    """Random inputs of the small models' sizes without masks; about pairs where there are two `images`."""
     generator = torch.Generator().manual_seed(seed)
     width, vocabulary = sizes.get("visual_feat_dim", 12), sizes.get("vocab_size", 60)
+    shape = (batch, regions) if images == 1 else (batch, images, regions)
     return {
         "input_ids": torch.randint(1, vocabulary, (batch, words), generator=generator),
-        "visual_feats": torch.randn(batch, regions, width, generator=generator),
-        "visual_pos": torch.rand(batch, regions, 4, generator=generator),
+        "visual_feats": torch.randn(*shape, width, generator=generator),
+        "visual_pos": torch.rand(*shape, 4, generator=generator),
     }
 
 
-def make_masks(words: int = 9, regions: int = 5) -> dict[str, torch.Tensor]:
-    """Masks of a batch of three: whole, padded at the end, and with a hole in the middle."""
+def make_masks(words: int = 9, regions: int = 5, images: int = 1) -> dict[str, torch.Tensor]:
+    """Masks of a batch of three: whole, padded at the end, and with a hole in the middle; of pairs, each its own."""
     text, vision = torch.ones(3, words, dtype=torch.long), torch.ones(3, regions, dtype=torch.long)
     text[1, words // 2 :] = 0
     vision[1, 2:] = 0
     text[2, 2] = vision[2, 1] = 0
+    if images == 2:
+        vision = torch.stack([vision, vision.roll(1, dims=0)], dim=1)
     return {"attention_mask": text, "visual_attention_mask": vision}
 
 

@@ -3,7 +3,13 @@ from typing import Any
 import pytest
 import torch
 
-from lxmert import LxmertForPreTraining, LxmertForQuestionAnswering, LxmertModel
+from lxmert import (
+    LxmertForImageAndTextRetrieval,
+    LxmertForPreTraining,
+    LxmertForQuestionAnswering,
+    LxmertForVisualReasoning,
+    LxmertModel,
+)
 from lxmert.modeling_lxmert import LxmertPreTrainedModel
 from tests.conftest import make_batch
 from tests.modeling_lxmert.contract import ModelContract
@@ -25,6 +31,19 @@ class TestLxmertForQuestionAnsweringWithScores(ModelContract):
     model_class = LxmertForQuestionAnswering
     main_output = "question_answering_score"
     labels = {"labels": torch.linspace(0, 1, 21).reshape(3, 7)}
+
+
+class TestLxmertForVisualReasoning(ModelContract):
+    model_class = LxmertForVisualReasoning
+    main_output = "logits"
+    labels = {"labels": torch.tensor([1, -1, 0])}
+    images = 2
+
+
+class TestLxmertForImageAndTextRetrieval(ModelContract):
+    model_class = LxmertForImageAndTextRetrieval
+    main_output = "logits"
+    labels = {"labels": torch.tensor([1, -100, 0])}
 
 
 TASKS = {"task_mask_lm", "task_matched", "task_obj_predict", "task_qa"}
