@@ -140,7 +140,7 @@ class _Cursor:
             self._next()
             try:
                 value, end = self._decoder.raw_decode(self._rest, self._position)
-                if end < len(self._rest) or not self._fill():  # a number may go on in the next chunk
+                if end + 2 < len(self._rest) or not self._fill():  # a number may go on in the next chunk, as 1e- does
                     break
             except (json.JSONDecodeError, RecursionError) as error:
                 if len(self._rest) - self._position > LONGEST_ENTRY or not self._fill():

@@ -1,11 +1,13 @@
 import json
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image, ImageColor
 
 from lxmert.training import read_nlvr
-from lxmert.training.nlvr import COLOURS, SHAPES, scene_regions
+from lxmert.training.nlvr import BOX_OFFSETS, COLOURS, IMAGE_SIZE, SHAPES, nlvr_images, scene_regions
 from tests.conftest import shared_folder
 
 SCENE = [
@@ -74,8 +76,92 @@ def test_bad_files_are_named(tmp_path: Path) -> None:
         (tmp_path / "train" / "train.json").write_bytes(good + b"\n" + broken + b"\n")
         with pytest.raises(ValueError, match=rf"train\.json, line 2: {problem}: .*fetch the file again"):
             read_nlvr(tmp_path)
+    for changes, problem in [
+        ({"identifier": "../1-0"}, r"identifier has another form, got '\.\./1-0'"),
+        ({"directory": ".."}, r"directory has another form, got '\.\.'"),
+        ({"directory": 3}, "directory has another form, got 3"),
+        ({"sentence": " "}, "sentence has another form, got ' '"),
+        ({"identifier": "0-0"}, "identifier '0-0' came before, in line 1"),
+    ]:
+        (tmp_path / "train" / "train.json").write_bytes(good + b"\n" + json.dumps(line(1, 1) | changes).encode())
+        with pytest.raises(ValueError, match=rf"train\.json, line 2: {problem}"):
+            read_nlvr(tmp_path)
     with pytest.raises(ValueError, match="holds what NLVR does not have"):
         scene_regions("x", [[{"x_loc": 0, "y_loc": 0, "type": "star", "color": "Black", "size": 20}], [], []])
+
+
+def test_pictures_lie_in_a_folder(tmp_path: Path) -> None:
+    write(tmp_path, "dev", [line(3, directory=5), line(4, directory=5), line(5, directory=0)])
+    folder = tmp_path / "dev" / "images"
+    for name in ("5/dev-3-0-0.png", "5/dev-3-0-1.png", "5/dev-4-0-0.png", "0/dev-5-0-0.png"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    found = nlvr_images(tmp_path, "dev", tmp_path / "work")
+    assert found == {
+        "dev/3-0": folder / "5/dev-3-0-0.png",
+        "dev/4-0": folder / "5/dev-4-0-0.png",
+        "dev/5-0": folder / "0/dev-5-0-0.png",
+    }
+    assert not (tmp_path / "work").exists()
+    (folder / "5/dev-4-0-0.png").unlink()
+    with pytest.raises(FileNotFoundError, match=r"1 of 3 pictures are missing, such as \S*5/dev-4-0-0\.png: .*github"):
+        nlvr_images(tmp_path, "dev", tmp_path / "work")
+    with pytest.raises(ValueError, match='split must be "train" or "dev", got \'test\''):
+        nlvr_images(tmp_path, "test", tmp_path / "work")  # type: ignore[arg-type]
+
+
+def test_pictures_are_unpacked_once_and_only_where_they_belong(tmp_path: Path) -> None:
+    write(tmp_path, "train", [line(3, directory=5), line(4, directory=6)])
+    with pytest.raises(FileNotFoundError, match="2 of 2 pictures are missing"):
+        nlvr_images(tmp_path, "train", tmp_path / "work")
+    packed = tmp_path / "train" / "images_0.zip"
+    with zipfile.ZipFile(packed, "w") as members:
+        members.writestr("images/5/train-3-0-0.png", b"three")
+        members.writestr("images/6/train-4-0-0.png", b"four")
+        members.writestr("images/6/../../../../outside.png", b"bad")
+        members.writestr("../outside.png", b"bad")
+        members.writestr("/outside.png", b"bad")
+    found = nlvr_images(tmp_path, "train", tmp_path / "work", progress=False)
+    assert {image_id: path.read_bytes() for image_id, path in found.items()} == {
+        "train/3-0": b"three",
+        "train/4-0": b"four",
+    }
+    assert sorted(path for path in tmp_path.rglob("*.png")) == sorted(found.values())
+    assert all(path.is_relative_to(tmp_path / "work" / "images") for path in found.values())
+    packed.write_bytes(b"")
+    assert nlvr_images(tmp_path, "train", tmp_path / "work") == found  # not unpacked again
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped"])
+def test_a_damaged_zip_leaves_nothing(damage: str, tmp_path: Path) -> None:
+    write(tmp_path, "train", [line(3, directory=5), line(4, directory=6)])
+    packed = tmp_path / "train" / "images_0.zip"
+    with zipfile.ZipFile(packed, "w") as members:
+        members.writestr("images/5/train-3-0-0.png", b"three" * 100)
+        members.writestr("images/6/train-4-0-0.png", b"four" * 100)
+    content = packed.read_bytes()
+    packed.write_bytes(content[:300] if damage == "cut" else content.replace(b"fourfour", b"fourfive", 1))
+    with pytest.raises(ValueError, match=r"images_0\.zip is damaged .*: fetch the file again"):
+        nlvr_images(tmp_path, "train", tmp_path / "work", progress=False)
+    assert not (tmp_path / "work").exists() or not list((tmp_path / "work").iterdir())
+
+
+@pytest.mark.parametrize("split", ["train", "dev"])
+def test_real_pictures_show_their_scenes(split, tmp_path: Path) -> None:
+    folder = shared_folder("data/nlvr")
+    images, scenes = nlvr_images(folder, split, tmp_path, progress=False), read_nlvr(folder).scenes
+    assert images.keys() == {image_id for image_id in scenes if image_id.startswith(split)}
+    seen = 0
+    for image_id in list(images)[::100]:
+        with Image.open(images[image_id]) as picture:
+            pixels = picture.convert("RGB")
+        assert pixels.size == IMAGE_SIZE[::-1]
+        for offset, objects in zip(BOX_OFFSETS, scenes[image_id], strict=True):
+            for item in objects:
+                middle = (offset + item["x_loc"] + item["size"] // 2, item["y_loc"] + item["size"] // 2)
+                assert pixels.getpixel(middle) == ImageColor.getrgb(item["color"]), (image_id, item)
+                seen += 1
+    assert seen > 50
 
 
 def test_the_real_data_set() -> None:
