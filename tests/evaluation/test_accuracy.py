@@ -1,6 +1,7 @@
 import pytest
 
-from lxmert.evaluation import AnswerAccuracy, answer_accuracy, majority_per_question_accuracy
+from lxmert.evaluation import AnswerAccuracy, answer_accuracy, answer_figures, majority_per_question_accuracy
+from lxmert.processing import Question, QuestionTable
 
 
 def test_accuracy_by_hand() -> None:
@@ -28,3 +29,23 @@ def test_nothing_to_count_is_refused() -> None:
         answer_accuracy([], [])
     with pytest.raises(ValueError, match="training holds no"):
         majority_per_question_accuracy([], [("a", "b")])
+
+
+def test_scores_are_averaged_over_all_and_by_kind() -> None:
+    questions = [
+        Question(("1",), "what is it?", {"circle": 1.0, "ring": 0.5}, "a", kinds={"shape": "circle", "size": "10"}),
+        Question(("2",), "what is it?", {"square": 1.0}, "b", kinds={"shape": "square", "size": "9"}),
+        Question(("3",), "is it red?", {"yes": 1.0}, "c", kinds={"size": "9"}),
+    ]
+    answers = {"a": "ring", "b": "square", "c": "Yes"}
+    expected = {
+        "accuracy": 0.5,
+        "accuracy/shape/circle": 0.5,
+        "accuracy/shape/square": 1.0,
+        "accuracy/size/9": 0.5,
+        "accuracy/size/10": 0.5,
+    }
+    for source in (questions, QuestionTable.write(questions)):
+        figures = answer_figures(source, answers)
+        assert figures == expected
+        assert list(figures) == list(expected), "numbers by their size"
