@@ -46,8 +46,9 @@ def open_regions(
                 store.check_labels(object_labels, attribute_labels)
             parts.append(store)
         else:
-            labels = {"object_labels": object_labels, "attribute_labels": attribute_labels}
-            file = BottomUpFile(path, bad_rows, cache_dir=cache_dir, **labels)
+            file = BottomUpFile(
+                path, bad_rows, cache_dir, object_labels=object_labels, attribute_labels=attribute_labels
+            )
             if report is not None:
                 report.left_out.update({f"region row: {reason}": count for reason, count in file.skipped.items()})
             parts.append(file)

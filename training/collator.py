@@ -76,15 +76,9 @@ class AnswerCollator:
         )
         batch["labels"] = self._labels(questions)
         if self.withhold == "image":
-            *count, _, width = batch["visual_feats"].shape
-            batch["visual_feats"] = torch.zeros(*count, 1, width)
-            batch["visual_pos"] = torch.tensor([0.0, 0.0, 1.0, 1.0]).expand(*count, 1, 4)
-            batch["visual_attention_mask"] = torch.ones(*count, 1, dtype=torch.long)
+            batch |= without_image(batch["visual_feats"])
         elif self.withhold == "question":
-            empty = self.processor.tokenizer("", return_tensors="pt")["input_ids"]  # (1, 2), [CLS] [SEP]
-            batch["input_ids"] = empty.expand(len(questions), -1)
-            batch["token_type_ids"] = torch.zeros_like(batch["input_ids"])
-            batch["attention_mask"] = torch.ones_like(batch["input_ids"])
+            batch |= without_question(self.processor, len(questions))
         return batch
 
     def _labels(self, questions: Sequence[Question]) -> torch.Tensor:
@@ -108,3 +102,27 @@ class AnswerCollator:
                     f"The answer {answer!r} to {question.text!r} (image {question.image_id}) is not among the model's "
                     f"{len(self.label2id)} answers."
                 )
+
+
+def without_image(visual_feats: torch.Tensor) -> Batch:
+    """What stands in the place of images: one region, the whole image's box with features of 0.
+
+    Args:
+        visual_feats: (..., R, D), of the images.
+    """
+    *count, _, width = visual_feats.shape
+    return {
+        "visual_feats": torch.zeros(*count, 1, width),
+        "visual_pos": torch.tensor([0.0, 0.0, 1.0, 1.0]).expand(*count, 1, 4),
+        "visual_attention_mask": torch.ones(*count, 1, dtype=torch.long),
+    }
+
+
+def without_question(processor: LxmertProcessor, count: int) -> Batch:
+    """What stands in the place of questions: [CLS] [SEP]."""
+    words = processor.tokenizer("", return_tensors="pt")["input_ids"].expand(count, -1)  # (count, 2)
+    return {
+        "input_ids": words,
+        "token_type_ids": torch.zeros_like(words),
+        "attention_mask": torch.ones_like(words),
+    }

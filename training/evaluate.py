@@ -124,9 +124,7 @@ def answer_all(
     label2id = model.config.label2id or {}
     collate = AnswerCollator(processor, regions, label2id, withhold, unknown_answers="ignore", max_length=longest)
     rows: Any = questions
-    prepared, loader = accelerator.prepare(
-        model, DataLoader(rows, batch_size, collate_fn=collate, num_workers=workers)
-    )
+    prepared, loader = accelerator.prepare(model, DataLoader(rows, batch_size, collate_fn=collate, num_workers=workers))
     return predict_answers(prepared, loader, questions, model.config.id2label, accelerator, description)
 
 

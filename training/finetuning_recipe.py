@@ -32,6 +32,7 @@ from lxmert.training.finetuning_data import FineTuningData, RegionChoice, find_r
 from lxmert.training.hold_out import hold_out
 from lxmert.training.question_answering import question_answering_task
 from lxmert.training.recipe_fields import check_fields, place_of
+from lxmert.training.retrieval import retrieval_task
 from lxmert.training.settings import TrainingSettings
 from lxmert.training.task import Task
 from lxmert.training.task_readers import QuestionSet
@@ -194,11 +195,9 @@ class FineTuningRecipe:
         if questions["validation"]:
             validation = join_questions(questions["validation"])
         else:
-            learned, validation, report, *_ = hold_out(
-                join_questions(questions["training"], same_ids=True), self.data.get("hold_out", 0.1)
-            )
-            training = {" + ".join(names["training"]): learned}
-            notes.append(report)
+            held = hold_out(join_questions(questions["training"], same_ids=True), self.data.get("hold_out", 0.1))
+            training, validation = {" + ".join(names["training"]): held.training}, held.validation
+            notes.append(str(held))
         choice, everything = RegionChoice(**self.regions), [each for found in sets.values() for each in found]
         processor = self._processor(choice.make_extractor(), list(training.values()), folder)
         regions = find_regions(everything, choice, work, folder, processor.region_extractor, progress)
@@ -251,7 +250,7 @@ class FineTuningRecipe:
             old = read_answer_list(places["answers"])
             model = self.kind.head(LxmertConfig(**sizes, id2label=dict(enumerate(old))))
             report = start_from_original(model, places["original"])
-            return model, f"{report}\n{model.set_answers(data.answers, clean_answer)}."  # type: ignore[attr-defined]
+            return model, f"{report}\n{model.set_answers(data.answers, clean_answer)}."
         model = self.kind.head(
             LxmertConfig(**sizes, **({"id2label": dict(enumerate(data.answers))} if answering else {}))
         )
@@ -269,20 +268,28 @@ class FineTuningRecipe:
         card = TrainingDataCard(
             f"LXMERT for {self.kind.title}", tuple(dict.fromkeys((*before, *learned))), self.withhold
         )
-        return question_answering_task(
-            self.name,
+        parts = (
             join_questions(list(data.training.values()), same_ids=True),
             data.validation,
             data.processor,
             data.regions,
+        )
+        common: dict[str, Any] = {
+            "withhold": self.withhold,
+            "max_length": self.longest,
+            "saved_with_model": (card,),
+        }
+        if self.kind.figures is None:
+            return retrieval_task(self.name, *parts, **common, seed=self.settings("unused").seed)
+        return question_answering_task(
+            self.name,
+            *parts,
             answer_ids(data.answers),
             id2label=dict(enumerate(data.answers)),
             figures=self.kind.figures,
             targets=self.kind.targets,
-            withhold=self.withhold,
             known_answers_only=self.kind.answers is not None,
-            max_length=self.longest,
-            saved_with_model=(card,),
+            **common,
         )
 
     def _processor(

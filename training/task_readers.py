@@ -8,6 +8,7 @@ from typing import Any, Literal
 from lxmert.detection import open_images
 from lxmert.detection.image_sources import ImageFiles
 from lxmert.processing import Question, QuestionTable, Regions
+from lxmert.training.captions import read_captions
 from lxmert.training.easy_vqa import read_easy_vqa
 from lxmert.training.gqa import read_gqa
 from lxmert.training.nlvr import nlvr_images, read_nlvr, scene_regions
@@ -35,9 +36,10 @@ class QuestionSet:
 
 
 # Reads the questions of one split. A function of `folder`, where the files of the data set lie (None where none was
-# given), `split`, a name that the data set knows or a file, `work`, a folder for tables and unpacked pictures, `images`,
-# a folder of the pictures, and what else the data set knows. It raises a ValueError for a split that is not known, a
-# record that cannot be used, or no folder where one is needed; a FileNotFoundError says where the data set comes from.
+# given), `split`, a name that the data set knows or a file, `work`, a folder for tables and pictures that it unpacks,
+# `images`, a folder of the pictures, and what else the data set knows. It raises a ValueError for a split that is not
+# known, a record that cannot be used, or no folder where one is needed; a FileNotFoundError says where the data set
+# comes from.
 Reader = Callable[..., QuestionSet]
 
 
@@ -112,6 +114,12 @@ def easy_vqa_questions(
     return QuestionSet(chosen, lambda: {name: path for name, path in data.images.items() if name in ids})
 
 
+def caption_questions(folder: Path | None, split: str, work: Path, images: Path | None = None) -> QuestionSet:
+    """COCO's or Flickr30k's captions in the usual splits."""
+    captions = read_captions(_needed(folder, "retrieval"), split, work)
+    return QuestionSet(captions, _pictures(images, captions))
+
+
 def own_questions(
     folder: Path | None,
     split: str,
@@ -159,7 +167,7 @@ def _split(name: str) -> Any:
     return name
 
 
-def _needed(folder: Path | None, task: Literal["vqa", "gqa", "nlvr2", "nlvr"]) -> Path:
+def _needed(folder: Path | None, task: Literal["vqa", "gqa", "nlvr2", "nlvr", "retrieval"]) -> Path:
     if folder is None:
         raise ValueError(f"Task {task} reads files: name the folder that they lie in (--data FOLDER).")
     return folder

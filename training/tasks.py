@@ -1,20 +1,33 @@
 """The tasks that a model can be fine-tuned on and judged by, each a record."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lxmert.evaluation.accuracy import answer_figures
-from lxmert.evaluation.gqa import gqa_figures
-from lxmert.evaluation.nlvr import nlvr_figures
-from lxmert.evaluation.vqa import vqa_figures
-from lxmert.modeling_lxmert import LxmertForQuestionAnswering, LxmertForVisualReasoning, LxmertPreTrainedModel
-from lxmert.training.collator import Targets
+from lxmert.evaluation import (
+    SubmissionKind,
+    answer_figures,
+    gqa_figures,
+    nlvr_figures,
+    retrieval_figures,
+    vqa_figures,
+)
+from lxmert.modeling_lxmert import (
+    LxmertForImageAndTextRetrieval,
+    LxmertForQuestionAnswering,
+    LxmertForVisualReasoning,
+    LxmertPreTrainedModel,
+)
+from lxmert.processing import LxmertProcessor, Question, QuestionTable, RegionSource
+from lxmert.training.collator import Targets, Withheld
+from lxmert.training.evaluate import Predictions, answer_all
 from lxmert.training.question_answering import Figures
+from lxmert.training.retrieval import MATCHED, NOT_MATCHED, score_captions
 from lxmert.training.settings import TrainingSettings
 from lxmert.training.task_readers import (
     Reader,
+    caption_questions,
     easy_vqa_questions,
     gqa_questions,
     nlvr2_questions,
@@ -27,6 +40,19 @@ TRUTHS = ("false", "true")
 
 
 @dataclass(frozen=True)
+class Judgement:
+    """What a model is worth on some questions.
+
+    Args:
+        figures: shares in [0, 1] by name; none where the right answers are withheld.
+        predictions: the answers; None for retrieval, which gives none.
+    """
+
+    figures: dict[str, float]
+    predictions: Predictions | None = None
+
+
+@dataclass(frozen=True)
 class FineTuningTask:
     """Reader, head, targets, figures and defaults of one task; what tasks share exists once, in what takes records.
 
@@ -35,14 +61,15 @@ class FineTuningTask:
         title: in words.
         read: the questions of one split.
         head: the model's class.
-        figures: of questions and the answers given to them, shares in [0, 1].
+        figures: of questions and the answers given to them, shares in [0, 1]; None for retrieval, whose figures are
+            of captions and the images that they find.
         training_splits: to learn from, by default.
         validation_splits: that choose the checkpoint, by default; none holds some images of the training split out.
         test_split: that a finished model is judged by, by default; None for the validation split.
         targets: of the loss: "scores" of all answers, as the original has them for VQA and GQA, or "classes".
         answers: fixed ones; None builds a vocabulary out of the training questions.
         minimum_answer_count: rarer answers stay out of a vocabulary that is built.
-        submission: form of the official file of answers.
+        submission: form of the file of answers, the official one where there is one.
         training: fields of `TrainingSettings` that differ from its defaults, the paper's for VQA.
         max_length: largest number of wordpieces, [CLS] and [SEP] counted.
     """
@@ -51,20 +78,54 @@ class FineTuningTask:
     title: str
     read: Reader
     head: type[LxmertPreTrainedModel]
-    figures: Figures
+    figures: Figures | None
     training_splits: tuple[str, ...] = ("train",)
     validation_splits: tuple[str, ...] = ("validation",)
     test_split: str | None = None
     targets: Targets = "classes"
     answers: tuple[str, ...] | None = None
     minimum_answer_count: int = 1
-    submission: str = "answers"
+    submission: SubmissionKind = "answers"
     training: Mapping[str, Any] = field(default_factory=dict)
     max_length: int = 20
 
     def settings(self, output_dir: str | Path, **overrides: Any) -> TrainingSettings:
         """The settings of the loop, for one output folder."""
         return TrainingSettings(output_dir, **(dict(self.training) | overrides))
+
+    def judge(
+        self,
+        model: LxmertPreTrainedModel,
+        processor: LxmertProcessor,
+        questions: Sequence[Question],
+        regions: RegionSource,
+        withhold: Withheld | None = None,
+        batch_size: int = 256,
+        workers: int = 0,
+        **files: Any,
+    ) -> Judgement:
+        """Answer questions with a finished model, and say how well; arguments as in `answer_all`.
+
+        Args:
+            files: what else the figures are made of, such as GQA's `choices`.
+
+        Returns:
+            The same in every process.
+        """
+        if self.figures is None:
+            retriever: Any = model
+            scores, images = score_captions(retriever, processor, questions, regions, withhold, batch_size)
+            return Judgement(retrieval_figures(scores.numpy(), images))
+        predictions = answer_all(model, processor, questions, regions, withhold, batch_size, workers)
+        figures = self.figures(questions, predictions.answers, **files) if are_answered(questions) else {}
+        return Judgement(figures, predictions)
+
+
+def are_answered(questions: Sequence[Question]) -> bool:
+    """Whether any right answer is known; in test splits they are withheld."""
+    if isinstance(questions, QuestionTable):
+        return any(questions.column("answers"))
+    return any(question.scores for question in questions)
 
 
 def _records(*tasks: FineTuningTask) -> dict[str, FineTuningTask]:
@@ -131,5 +192,15 @@ TASKS: dict[str, FineTuningTask] = _records(
         training_splits=(),
         validation_splits=(),
         max_length=64,
+    ),
+    FineTuningTask(
+        "retrieval",
+        "captions and the images that they belong to (COCO, Flickr30k)",
+        caption_questions,
+        LxmertForImageAndTextRetrieval,
+        None,
+        test_split="test",
+        answers=(NOT_MATCHED, MATCHED),
+        max_length=32,
     ),
 )
