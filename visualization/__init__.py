@@ -1,7 +1,29 @@
-"""What a model looked at, as data and as pictures. Needs matplotlib: `pip install lxmert[plots]`."""
+"""What a model looked at and answered, as data and as pictures. Needs matplotlib: `pip install lxmert[plots]`."""
 
-from lxmert.visualization.answers import AnsweredQuestion, answer_questions, region_attention
+from lxmert.visualization.answer_figures import draw_answer_figures
+from lxmert.visualization.answers import (
+    AnsweredQuestion,
+    answer_questions,
+    ask_again,
+    given_answers,
+    region_attention,
+)
+from lxmert.visualization.evaluation_data import EvaluationReport, worst_questions
+from lxmert.visualization.evaluation_report import report_answers, write_evaluation_report
 from lxmert.visualization.pretraining import draw_pretraining
 from lxmert.visualization.report import draw_answers
 
-__all__ = ["AnsweredQuestion", "answer_questions", "draw_answers", "draw_pretraining", "region_attention"]
+__all__ = [
+    "AnsweredQuestion",
+    "EvaluationReport",
+    "answer_questions",
+    "ask_again",
+    "draw_answer_figures",
+    "draw_answers",
+    "draw_pretraining",
+    "given_answers",
+    "region_attention",
+    "report_answers",
+    "worst_questions",
+    "write_evaluation_report",
+]
