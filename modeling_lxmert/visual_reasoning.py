@@ -130,6 +130,8 @@ class LxmertForVisualReasoning(LxmertPreTrainedModel):
             return LxmertPreTrainedModel._finalize_model_loading(model, load_config, loading_info)
         loading_info.mismatched_keys -= others
         loading_info.missing_keys |= head
+        for parameter in model.answer_head.parameters():
+            parameter._is_hf_initialized = False  # what fitted was read already
         model._keys_to_ignore_on_load_missing.add(r"^answer_head\.")  # one warning, ours, is enough
         loading_info = LxmertPreTrainedModel._finalize_model_loading(model, load_config, loading_info)
         loading_info.missing_keys |= head

@@ -9,7 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from lxmert import LxmertConfig, LxmertForPreTraining, LxmertForQuestionAnswering, LxmertModel
+from lxmert import (
+    LxmertConfig,
+    LxmertForPreTraining,
+    LxmertForQuestionAnswering,
+    LxmertForVisualReasoning,
+    LxmertModel,
+)
 from lxmert.modeling_lxmert import LxmertPreTrainedModel
 from tests.parity.golden import golden_array, golden_state_dict
 
@@ -71,6 +77,20 @@ def test_vqa_logits_and_loss(reference: Path, model: LxmertForQuestionAnswering,
     model.set_attn_implementation("eager")
     torch.testing.assert_close(output.question_answering_score, golden["logits"], atol=2e-5, rtol=0)
     torch.testing.assert_close(output.loss, golden["loss_bce"], atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("implementation", ["eager", "sdpa"])
+def test_nlvr2_logits_and_loss(reference: Path, implementation: str) -> None:
+    golden = load(reference / "lxmert_nlvr2.npz")
+    names = json.loads((reference / "lxmert_nlvr2_state_dict.json").read_text())
+    model = LxmertForVisualReasoning(config_of(reference)).eval()
+    assert {name: list(value.shape) for name, value in model.state_dict().items()} == names
+    model.load_state_dict(golden_state_dict(model.state_dict()))
+    model.set_attn_implementation(implementation)
+    with torch.no_grad():
+        output = model(**inputs_of(golden, visual_mask=False), labels=golden["in/labels"])
+    torch.testing.assert_close(output.logits, golden["logits"], atol=2e-5, rtol=0)
+    torch.testing.assert_close(output.loss, golden["loss"], atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize(("prefix", "visual_mask"), [("nomask", False), ("vmask", True)])
