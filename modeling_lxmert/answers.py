@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,7 +109,7 @@ class LxmertAnswering(LxmertPreTrainedModel):
         kept = list(range(min(num_labels, old.out_features)))
         return self._replace_rows(answers, dict(zip(kept, kept, strict=True)))
 
-    def name_answers(self, answers: Sequence[str]) -> None:
+    def name_answers(self, answers: Iterable[str]) -> None:
         """Give the rows of a head without answer texts (`LABEL_i`) their texts, in order; no weight changes.
 
         The published checkpoints say nothing about their answers; the lists they were trained with are files of the

@@ -1,9 +1,15 @@
 """Answer heads that move from one answer list to another; resizing is in test_question_answering.py."""
 
+import logging
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
+import transformers
+from transformers import AutoModelForQuestionAnswering
 
-from lxmert import LxmertConfig, LxmertForPreTraining, LxmertForQuestionAnswering
+from lxmert import LxmertConfig, LxmertForPreTraining, LxmertForQuestionAnswering, LxmertModel
 from lxmert.modeling_lxmert.answers import LxmertAnswering
 from tests.conftest import SMALL, make_batch
 
@@ -96,7 +102,7 @@ def test_answers_that_are_refused() -> None:
     assert without.resize_num_qa_labels(5) is None
 
 
-def test_a_model_with_a_new_list_learns_and_is_saved(tmp_path: object) -> None:
+def test_a_model_with_a_new_list_learns_and_is_saved(tmp_path: Path) -> None:
     model = make(LxmertForQuestionAnswering)
     model.set_answers(["blue", "no"])
     loss = model(**make_batch(), labels=torch.tensor([0, 1, 1])).loss
@@ -106,3 +112,241 @@ def test_a_model_with_a_new_list_learns_and_is_saved(tmp_path: object) -> None:
     loaded = LxmertForQuestionAnswering.from_pretrained(tmp_path)
     assert loaded.config.id2label == {0: "blue", 1: "no"}
     assert torch.equal(loaded.eval()(**make_batch()).logits, model(**make_batch()).logits)
+
+
+NEW = ["blue", "no", "red"]  # of OLD, "no" is row 2 and "red" row 0
+
+
+def config_of(answers: list[str] | int) -> LxmertConfig:
+    """The small configuration with answer texts, or with a number of answers only."""
+    labels = {"num_qa_labels": answers} if isinstance(answers, int) else {"id2label": dict(enumerate(answers))}
+    return LxmertConfig(**SMALL | {"num_qa_labels": None} | labels)
+
+
+def saved(folder: Path, answers: list[str] | int = OLD, kind: type = LxmertForQuestionAnswering) -> LxmertAnswering:
+    """A checkpoint whose rows differ in weights and biases; its model."""
+    torch.manual_seed(0)
+    model = kind(config_of(answers)).eval()
+    if kind is not LxmertModel:
+        torch.nn.init.normal_(model.get_qa_logit_layer().bias)
+    model.save_pretrained(folder)
+    return model
+
+
+WAYS = {
+    "id2label": lambda folder, answers: {"id2label": dict(enumerate(answers))},
+    "id2label as in JSON": lambda folder, answers: {"id2label": {str(i): text for i, text in enumerate(answers)}},
+    "label2id": lambda folder, answers: {"label2id": {text: i for i, text in enumerate(answers)}},
+    "labels and their number": lambda folder, answers: {
+        "id2label": dict(enumerate(answers)),
+        "num_labels": len(answers),
+    },
+    "config": lambda folder, answers: {"config": config_of(answers)},
+    "folder of a config": lambda folder, answers: {"config": other_config(folder, answers)},
+}
+
+
+def other_config(folder: Path, answers: list[str]) -> Path:
+    config_of(answers).save_pretrained(folder / "other")
+    return folder / "other"
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+@pytest.mark.parametrize("way", WAYS)
+def test_loading_with_other_answers_takes_the_rows_by_text(
+    way: str, kind: type[LxmertAnswering], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = saved(tmp_path, kind=kind)
+    keywords = WAYS[way](tmp_path, NEW)
+    model = kind.from_pretrained(tmp_path, **keywords)
+    assert model.config.id2label == dict(enumerate(NEW))
+    assert model.config.label2id == {text: i for i, text in enumerate(NEW)}
+    assert model.num_qa_labels == model.get_qa_logit_layer().out_features == 3
+    assert not any(module.training for module in model.modules())
+    expected = source(**make_batch()).question_answering_score[:, [2, 0]]
+    torch.testing.assert_close(model(**make_batch()).question_answering_score[:, 1:], expected)
+    messages = [record.getMessage() for record in caplog.records]
+    report = "2 of 3 answers carried over, 1 new, 2 dropped"
+    assert messages == [f"Answer head of {tmp_path}, moved to the given answers: {report}."]
+    if "config" in keywords and isinstance(keywords["config"], LxmertConfig):
+        assert keywords["config"].id2label == dict(enumerate(NEW)), "the caller's object is not changed"
+
+
+def test_as_many_other_answers_are_not_mistaken_for_the_same(tmp_path: Path) -> None:
+    source = saved(tmp_path)
+    model = LxmertForQuestionAnswering.from_pretrained(tmp_path, id2label=dict(enumerate(["no", "red", "two", "x"])))
+    rows, old = model.get_qa_logit_layer().weight, source.get_qa_logit_layer().weight
+    assert torch.equal(rows[:3], old[[2, 0, 1]])
+    assert not (rows[3] == old).any()
+
+
+def test_a_new_order_alone_is_no_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    source = saved(tmp_path)
+    with caplog.at_level(logging.INFO, logger="lxmert"):
+        model = LxmertForQuestionAnswering.from_pretrained(tmp_path, id2label=dict(enumerate(OLD[::-1])))
+    assert torch.equal(model(**make_batch()).logits, source(**make_batch()).logits.flip(1))
+    assert [record.levelname for record in caplog.records] == ["INFO"]
+    assert "4 of 4 answers carried over, 0 new, 0 dropped" in caplog.text
+
+
+@pytest.mark.parametrize("keywords", [{}, {"id2label": dict(enumerate(OLD))}, {"num_labels": 4}])
+def test_the_same_answers_load_as_ever(
+    keywords: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = saved(tmp_path)
+    with caplog.at_level(logging.INFO, logger="lxmert"):
+        model = LxmertForQuestionAnswering.from_pretrained(tmp_path, **keywords)
+    assert model.config.id2label == dict(enumerate(OLD))
+    assert torch.equal(model(**make_batch()).logits, source(**make_batch()).logits)
+    assert not caplog.records
+
+
+def test_auto_classes_go_by_text_too(tmp_path: Path) -> None:
+    source = saved(tmp_path)
+    model = AutoModelForQuestionAnswering.from_pretrained(tmp_path, id2label=dict(enumerate(NEW)))
+    assert torch.equal(model.get_qa_logit_layer().weight[1:], source.get_qa_logit_layer().weight[[2, 0]])
+
+
+def test_other_keywords_do_what_they_did(tmp_path: Path) -> None:
+    source = saved(tmp_path / "inside")
+    labels = dict(enumerate(NEW))
+    model, report = LxmertForQuestionAnswering.from_pretrained(
+        tmp_path,
+        id2label=labels,
+        subfolder="inside",
+        revision="main",
+        dtype=torch.bfloat16,
+        attn_implementation="eager",
+        output_attentions=True,
+        output_loading_info=True,
+        local_files_only=True,
+    )
+    assert not any(report[name] for name in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
+    assert torch.equal(model.get_qa_logit_layer().weight[1:], source.get_qa_logit_layer().weight[[2, 0]].bfloat16())
+    assert model.config._attn_implementation == "eager"
+    assert model.config.output_attentions
+    with pytest.raises(TypeError, match="hiden_size"):
+        LxmertForQuestionAnswering.from_pretrained(tmp_path / "inside", id2label=labels, hiden_size=3)
+    with pytest.raises(ValueError, match="id2label has 3 answers but num_qa_labels is 4"):
+        LxmertForQuestionAnswering.from_pretrained(tmp_path / "inside", id2label=labels, num_qa_labels=4)
+    with pytest.raises(ValueError, match="answers holds 'no' twice"):
+        LxmertForQuestionAnswering.from_pretrained(tmp_path / "inside", id2label={0: "no", 1: "no"})
+    with pytest.raises(OSError, match="nowhere"):
+        LxmertForQuestionAnswering.from_pretrained(tmp_path / "nowhere", id2label=labels)
+
+
+def test_weights_without_a_configuration_follow_the_given_one(tmp_path: Path) -> None:
+    source = saved(tmp_path)
+    (tmp_path / "config.json").unlink()
+    model = LxmertForQuestionAnswering.from_pretrained(tmp_path, config=config_of(OLD[::-1]))
+    assert torch.equal(model.get_qa_logit_layer().weight, source.get_qa_logit_layer().weight)
+    from_memory = LxmertForQuestionAnswering.from_pretrained(
+        None, config=config_of(OLD), state_dict=source.state_dict()
+    )
+    assert torch.equal(from_memory(**make_batch()).logits, source(**make_batch()).logits)
+
+
+def published(folder: Path, answers: int = 4) -> transformers.PreTrainedModel:
+    """A checkpoint of transformers' own class: a number of answers and no texts."""
+    torch.manual_seed(0)
+    config = transformers.LxmertConfig(**SMALL | {"num_qa_labels": answers})
+    model = transformers.LxmertForQuestionAnswering(config).eval()
+    model.save_pretrained(folder)
+    return model
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_rows_without_texts_take_as_many_names(way: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    source = published(tmp_path)
+    caplog.clear()
+    model = LxmertForQuestionAnswering.from_pretrained(tmp_path, **WAYS[way](tmp_path, OLD))
+    assert model.config.id2label == dict(enumerate(OLD))
+    expected = source(**make_batch()).question_answering_score
+    torch.testing.assert_close(model(**make_batch()).logits, expected, atol=1e-5, rtol=1e-5)
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_rows_without_texts_refuse_other_numbers_of_names(way: str, tmp_path: Path) -> None:
+    source = published(tmp_path)
+    message = (
+        rf"The answer head in {tmp_path} has 4 rows without answer texts, but 3 answers are given: .* name_answers "
+        r"with the 4 answers .* set_answers with yours; or pass ignore_mismatched_sizes=True"
+    )
+    with pytest.raises(ValueError, match=message):
+        LxmertForQuestionAnswering.from_pretrained(tmp_path, **WAYS[way](tmp_path, NEW))
+    keywords = WAYS[way](tmp_path, NEW)
+    model = LxmertForQuestionAnswering.from_pretrained(tmp_path, **keywords, ignore_mismatched_sizes=True)
+    assert model.config.id2label == dict(enumerate(NEW))
+    assert not model.get_qa_logit_layer().bias.any(), "fresh"
+    assert torch.equal(model.lxmert.pooler.dense.weight, source.lxmert.pooler.dense.weight)
+
+
+def test_a_number_alone_is_left_to_transformers(tmp_path: Path) -> None:
+    saved(tmp_path)
+    with pytest.raises(RuntimeError, match="ignore_mismatched_sizes"):
+        LxmertForQuestionAnswering.from_pretrained(tmp_path, num_labels=3)
+
+
+@pytest.mark.parametrize("answers", [OLD, 9])
+def test_a_checkpoint_without_a_head_gives_a_fresh_one(
+    answers: list[str] | int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    saved(tmp_path, answers, LxmertModel)
+    model, report = LxmertForQuestionAnswering.from_pretrained(
+        tmp_path, id2label=dict(enumerate(NEW)), output_loading_info=True
+    )
+    assert model.config.id2label == dict(enumerate(NEW))
+    assert len(report["missing_keys"]) == 6
+    assert model.get_qa_logit_layer().out_features == 3
+    assert "carried over" not in caplog.text
+
+
+def test_encoders_of_other_sizes_are_transformers_error(tmp_path: Path) -> None:
+    published(tmp_path)
+    with pytest.raises(RuntimeError, match="ignore_mismatched_sizes"):
+        LxmertForQuestionAnswering.from_pretrained(tmp_path, id2label=dict(enumerate(NEW)), intermediate_size=40)
+
+
+def test_answers_of_a_model_without_a_head_are_only_written(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    config = LxmertConfig(**SMALL | {"num_qa_labels": None}, id2label=dict(enumerate(OLD)), task_qa=False)
+    LxmertForPreTraining(config).save_pretrained(tmp_path)
+    model = LxmertForPreTraining.from_pretrained(tmp_path, id2label=dict(enumerate(NEW)))
+    assert model.config.id2label == dict(enumerate(NEW))
+    assert model.get_qa_logit_layer() is None
+
+
+def test_rows_without_texts_are_named(tmp_path: Path) -> None:
+    published(tmp_path)
+    model = LxmertForQuestionAnswering.from_pretrained(tmp_path)
+    before = model(**make_batch()).logits
+    model.name_answers(answer for answer in OLD)
+    assert model.config.id2label == dict(enumerate(OLD))
+    assert model.config.label2id["no"] == 2
+    assert torch.equal(model(**make_batch()).logits, before)
+    model.name_answers(OLD)  # the same once more says nothing new
+    report = model.set_answers(NEW)
+    assert report.found == ["no", "red"]
+    torch.testing.assert_close(model(**make_batch()).logits[:, 1:], before[:, [2, 0]])
+
+
+@pytest.mark.parametrize(
+    ("old", "answers", "message"),
+    [
+        (4, NEW, r"answers must name the 4 rows of the head in their order, got 3: find the list"),
+        (OLD, OLD[:3], r"answers must name the 4 rows of the head in their order, got 3"),
+        (OLD, OLD[::-1], r"has answers already, and row 0 is 'red', not 'on the table': .* set_answers moves one"),
+        (4, ["a", "b", "a", "c"], r"answers holds 'a' twice"),
+        (4, [], r"answers holds no answer"),
+    ],
+)
+def test_names_that_are_refused(old: list[str] | int, answers: list[str], message: str) -> None:
+    model = LxmertForPreTraining(config_of(old))
+    before = dict(model.config.id2label)
+    with pytest.raises(ValueError, match=message):
+        model.name_answers(answers)
+    assert model.config.id2label == before
+    with pytest.raises(ValueError, match="task_qa is off"):
+        LxmertForPreTraining(LxmertConfig(**SMALL, task_qa=False)).name_answers(answers)
