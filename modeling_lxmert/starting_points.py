@@ -135,8 +135,9 @@ def start_from_original(model: LxmertPreTrainedModel, path: str | os.PathLike) -
     """Load a `.pth` file of the original authors into a model of any class, as far as its parts are there.
 
     Weights of another shape, such as those of an answer head for another number of answers, are left out and
-    reported. The files know no answer texts: give the model's configuration the list that the file was trained with
-    before, and move to another with `set_answers` after.
+    reported; of an answer head for another number of images (NLVR2's reads two), all are. The files know no answer
+    texts: give the model's configuration the list that the file was trained with before, and move to another with
+    `set_answers` after.
 
     Args:
         model: changed in place.
@@ -149,7 +150,11 @@ def start_from_original(model: LxmertPreTrainedModel, path: str | os.PathLike) -
         ValueError: as `read_original_checkpoint`, or nothing in the file fits the model.
     """
     source = read_original_checkpoint(path)
-    report = _copy(model, source)
+    head = _head_for_other_images(model, source)
+    report = _copy(model, {name: tensor for name, tensor in source.items() if name not in head})
+    if head:
+        report.left_over.extend(head)
+        report.notes.append("The answer head reads another number of images there: nothing of it was read.")
     if not report.found:
         raise ValueError(f"{path} has no weight of {type(model).__name__}; it has {', '.join(list(source)[:3])} ...")
     if report.new or report.mismatched:
@@ -194,6 +199,16 @@ def _copy(
         mismatched=mismatched,
         notes=notes,
     )
+
+
+def _head_for_other_images(model: LxmertPreTrainedModel, source: Mapping[str, torch.Tensor]) -> list[str]:
+    """The weights of an answer head that has the model's names but reads another number of images."""
+    first = "answer_head.logit_fc.0.weight"  # (2H, images * H)
+    own = dict(model.named_parameters()).get(first)
+    if own is None or first not in source or source[first].shape[1:] == own.shape[1:]:
+        return []
+    same_width = len(source[first]) == len(own)
+    return [name for name in source if name.startswith("answer_head.")] if same_width else []
 
 
 def _load_bert(path: str | os.PathLike) -> tuple[PreTrainedModel, list[str]]:

@@ -1,3 +1,4 @@
+import copy
 import logging
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,13 @@ from transformers import (
     PreTrainedModel,
 )
 
-from lxmert import LxmertConfig, LxmertForPreTraining, LxmertForQuestionAnswering, LxmertModel
+from lxmert import (
+    LxmertConfig,
+    LxmertForPreTraining,
+    LxmertForQuestionAnswering,
+    LxmertForVisualReasoning,
+    LxmertModel,
+)
 from lxmert.modeling_lxmert.starting_points import (
     read_original_checkpoint,
     start_from_original,
@@ -282,6 +289,37 @@ class TestFromTheOriginal:
         assert report.new == ["obj_predict_head.decoder_dict.attr.weight", "obj_predict_head.decoder_dict.attr.bias"]
         assert torch.equal(model.get_qa_logit_layer().weight, before)
         assert "leaves 4 weights of LxmertForPreTraining as they were" in caplog.text
+
+    def test_files_of_nlvr2(self, tmp_path: Path) -> None:
+        source, model = golden(LxmertForVisualReasoning), make(LxmertForVisualReasoning)
+        report = start_from_original(model, original_file(tmp_path, source, **FINE_TUNING))
+        assert set(report.found) == set(model.state_dict())
+        assert not report.left_over
+        assert not report.notes
+        inputs = make_batch(images=2)
+        assert torch.equal(model(**inputs).logits, source(**inputs).logits)
+
+    @pytest.mark.parametrize(
+        ("from_class", "to_class"),
+        [
+            (LxmertForPreTraining, LxmertForVisualReasoning),
+            (LxmertForVisualReasoning, LxmertForQuestionAnswering),
+            (LxmertForVisualReasoning, LxmertForPreTraining),
+        ],
+    )
+    def test_a_head_for_another_number_of_images_is_not_read_in_part(
+        self, from_class: type, to_class: type, tmp_path: Path
+    ) -> None:
+        source, model = golden(from_class, num_qa_labels=2), make(to_class, num_qa_labels=2)
+        before = copy.deepcopy(model.answer_head.state_dict())
+        report = start_from_original(model, original_file(tmp_path, source, **PRETRAINING))
+        for name, tensor in before.items():
+            assert torch.equal(model.answer_head.state_dict()[name], tensor), name
+        assert torch.equal(model.lxmert.pooler.dense.weight, source.lxmert.pooler.dense.weight)
+        head = {f"answer_head.{name}" for name in before}
+        assert head <= set(report.new)
+        assert head <= set(report.left_over)
+        assert report.notes == ["The answer head reads another number of images there: nothing of it was read."]
 
     def test_the_report_is_readable(self, tmp_path: Path) -> None:
         source = golden(LxmertForPreTraining, num_qa_labels=11)
