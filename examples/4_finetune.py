@@ -13,7 +13,7 @@ from pathlib import Path
 from accelerate import PartialState
 from transformers import set_seed
 
-from lxmert.training import TASKS, answer_all, read_finetuning_recipe, sections, train
+from lxmert.training import TASKS, read_finetuning_recipe, sections, show_plain_errors, train
 from lxmert.visualization import report_answers
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -22,18 +22,10 @@ add("--task", choices=TASKS, required=True, help="; ".join(f"{name}: {task.title
 add("--recipe", type=Path, help="YAML file (default: examples/recipes/finetune_TASK.yaml)")
 add("--data", type=Path, help="folder that the task's files lie in")
 add("--train", dest="data.training", nargs="+", metavar="SPLIT", help="splits or files (default: the recipe's)")
-add(
-    "--validation", dest="data.validation", nargs="+", metavar="SPLIT", help="to choose a checkpoint by (default: same)"
-)
-add("--test", dest="data.test", nargs="+", metavar="SPLIT", help="to judge it by (default: the recipe's or task's)")
+add("--validation", dest="data.validation", nargs="+", metavar="SPLIT", help="to choose the checkpoint by")
+add("--test", dest="data.test", nargs="+", metavar="SPLIT", help="to judge it by (default: the recipe's)")
 add("--images", dest="data.images", metavar="FOLDER", help="of the pictures")
-add(
-    "--column",
-    dest="data.columns",
-    nargs="+",
-    metavar="NAME=COLUMN",
-    help="my_dataset: image=... question=... answer=...",
-)
+add("--column", dest="data.columns", nargs="+", metavar="NAME=COLUMN", help="my_dataset: image=, question=, answer=")
 add("--regions", dest="regions.files", nargs="+", metavar="STORE_OR_TSV", help="instead of finding them in pictures")
 add("--extractor", dest="regions.extractor", metavar="NAME", help="grid, components, faster_rcnn, ...")
 add("--extractor-checkpoint", dest="regions.checkpoint", metavar="NAME", help="of its network: folder or Hub name")
@@ -46,6 +38,7 @@ add("--resume", action="store_true", help="go on from the last saved state in th
 for name, kind in (("epochs", int), ("batch_size", int), ("learning_rate", float), ("seed", int), ("workers", int)):
     add(f"--{name.replace('_', '-')}", dest=f"training.{name}", type=kind, metavar="NUMBER", help="not the recipe's")
 arguments = parser.parse_args()
+show_plain_errors()
 
 # 1. The recipe, and what it learns from
 path = arguments.recipe or Path(__file__).parent / "recipes" / f"finetune_{arguments.task}.yaml"
@@ -65,10 +58,9 @@ result = train(model, recipe.task_for(data, arguments.data), settings)
 # 3. The best checkpoint, judged
 best = recipe.kind.head.from_pretrained(result.best)
 questions = data.validation if data.test is None else data.test
-predictions = answer_all(best, data.processor, questions, data.regions, recipe.withhold)
-if PartialState().is_main_process:
-    figures = recipe.kind.figures(questions, predictions.answers)
-    report = report_answers(
-        output / "report", best, data.processor, questions, predictions, figures, data.regions, data.pictures
-    )
-    print(f"Checkpoint: {result.best}   Report: {report}")
+judgement = recipe.kind.judge(best, data.processor, questions, data.regions, recipe.withhold)
+say(f"{judgement}\nCheckpoint: {result.best}")
+if PartialState().is_main_process and judgement.predictions:
+    asked = None if recipe.withhold else best, None if recipe.withhold else data.processor  # again, for its attention
+    shown = (judgement.predictions, judgement.figures, data.regions, data.pictures, recipe.kind.title)
+    print(f"Report: {report_answers(output / 'report', *asked, questions, *shown, max_length=recipe.longest)}")

@@ -9,46 +9,64 @@ torchrun --standalone --nproc_per_node 2 examples/5_evaluate.py --task easy_vqa 
 import argparse
 from pathlib import Path
 
+from accelerate import PartialState
+
 from lxmert import LxmertProcessor
-from lxmert.evaluation import read_submission
+from lxmert.evaluation import read_submission, write_submission
 from lxmert.processing import read_answer_list
-from lxmert.training import TASKS, FineTuningRecipe, sections, warn_if_trained_on
+from lxmert.training import TASKS, FineTuningRecipe, sections, show_plain_errors, warn_if_trained_on
+from lxmert.visualization import report_answers
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 add = parser.add_argument
-add("--task", choices=TASKS, required=True, help="; ".join(f"{name}: {task.title}" for name, task in TASKS.items()))
+add("--task", choices=TASKS, required=True, help="of the records in lxmert.training.TASKS")
 judged = parser.add_mutually_exclusive_group(required=True)
 judged.add_argument("--checkpoint", help="LXMERT: folder, or name on the Hub")
 judged.add_argument("--predictions", type=Path, help="file of answers in the task's official form")
 add("--split", help="of the task, or a file of questions (default: the task's)")
 add("--data", type=Path, help="folder that the task's files lie in")
 add("--images", dest="data.images", metavar="FOLDER", help="of the pictures")
-add("--column", dest="data.columns", nargs="+", metavar="NAME=COLUMN", help="my_dataset: image=... question=... answer=...")
+add("--column", dest="data.columns", nargs="+", metavar="NAME=COLUMN", help="my_dataset: image=, question=, answer=")
 add("--regions", dest="regions.files", nargs="+", metavar="STORE_OR_TSV", help="instead of finding them in pictures")
 add("--extractor", dest="regions.extractor", metavar="NAME", help="grid, faster_rcnn, ... (default: the checkpoint's)")
 add("--extractor-checkpoint", dest="regions.checkpoint", metavar="NAME", help="of its network: folder or Hub name")
 add("--answers", type=Path, help="list of the checkpoint's answers, if it has no labels")
+add("--choices", type=Path, help="gqa: the official file of valid and plausible answers")
 add("--withhold", choices=("image", "question"), help="judge the model without it: an ablation")
 add("--batch-size", type=int, default=256, help="questions in a batch (default: 256)")
 add("--workers", type=int, default=0, help="processes that load batches (default: 0)")
 add("--output", type=Path, help="folder of all that is written (default: runs/evaluate_ and the task)")
 arguments = parser.parse_args()
+show_plain_errors()
 
 # 1. The questions
 task = TASKS[arguments.task]
-split = arguments.split or task.test_split or task.validation_splits[0]
-recipe = FineTuningRecipe("evaluation", arguments.task, **filled(sections(arguments)))
+split = arguments.split or task.default_split
+recipe = FineTuningRecipe("evaluation", arguments.task, **sections(arguments))
 output = arguments.output or Path("runs") / f"evaluate_{arguments.task}"
+files = {"choices": arguments.choices} if arguments.choices else {}  # what figures need beside the answers
+say = PartialState().print  # once, however many processes there are
 
-# 2. Their answers, by a model or out of a file
+# 2. Their answers: a model's, or those of a file
+model = processor = regions = None
 if arguments.predictions:
-    questions = recipe.read(split, output, arguments.data)
-    answers = read_submission(arguments.predictions, task.submission, questions.questions)
-    print(task.figures(questions.questions, answers))
-    raise SystemExit
-model = task.head.from_pretrained(arguments.checkpoint)
-if arguments.answers:
-    model.name_answers(read_answer_list(arguments.answers))
-processor = LxmertProcessor.from_pretrained(arguments.checkpoint)
-found, regions = recipe.load_split(split, output, arguments.data, processor.region_extractor)
-warn_if_trained_on(arguments.checkpoint, task.name, split, found.questions)
+    asked = recipe.read(split, output, arguments.data)
+    judgement = task.judge_answers(asked.questions, read_submission(arguments.predictions, task.submission), **files)
+else:
+    model = task.head.from_pretrained(arguments.checkpoint)
+    if arguments.answers:
+        model.name_answers(read_answer_list(arguments.answers))
+    processor = LxmertProcessor.from_pretrained(arguments.checkpoint)
+    asked, regions = recipe.load_split(split, output, arguments.data, processor.region_extractor)
+    warn_if_trained_on(arguments.checkpoint, task.name, split, asked.questions)
+    choices = (arguments.withhold, arguments.batch_size, arguments.workers)
+    judgement = task.judge(model, processor, asked.questions, regions, *choices, **files)
+say(judgement)
+
+# 3. What is left of it
+if PartialState().is_main_process and judgement.predictions:
+    write_submission(output / task.answers_file, task.submission, judgement.predictions.answers, asked.questions)
+    again = (None, None) if arguments.withhold else (model, processor)  # asked for its attention
+    shown = (asked.questions, judgement.predictions, judgement.figures, regions, asked.pictures)
+    title = f"{task.title}, {split}: {arguments.checkpoint or arguments.predictions}"
+    print(f"Answers: {output / task.answers_file}   Report: {report_answers(output, *again, *shown, title)}")

@@ -1,6 +1,7 @@
 """Tasks as records, readers of data sets, masking, collators, pre-training recipes, and one training loop."""
 
 from lxmert.training.collator import AnswerCollator
+from lxmert.training.command_line import sections, show_plain_errors
 from lxmert.training.easy_vqa import EasyVqa, read_easy_vqa
 from lxmert.training.evaluate import Predictions, answer_all, evaluate_answers, predict_answers
 from lxmert.training.finetuning_data import FineTuningData, RegionChoice
@@ -14,7 +15,6 @@ from lxmert.training.pretraining_examples import PretrainingExample, Pretraining
 from lxmert.training.pretraining_report import PretrainingStart, pretraining_table
 from lxmert.training.question_answering import question_answering_task
 from lxmert.training.recipe import PretrainingRecipe, read_recipe
-from lxmert.training.recipe_fields import sections
 from lxmert.training.settings import TrainingSettings
 from lxmert.training.task import Task
 from lxmert.training.tasks import TASKS, FineTuningTask
@@ -56,6 +56,7 @@ __all__ = [
     "read_nlvr",
     "read_recipe",
     "sections",
+    "show_plain_errors",
     "train",
     "training_data_of",
     "trivial_predictors",

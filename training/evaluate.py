@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from lxmert.evaluation import AnswerAccuracy
+from lxmert.evaluation.given_answers import question_ids
 from lxmert.modeling_lxmert import LxmertPreTrainedModel
 from lxmert.processing import LxmertProcessor, Question, RegionSource
 from lxmert.training.collator import AnswerCollator, Withheld
@@ -80,9 +81,6 @@ def predict_answers(
         raise ValueError(f"The loader gave {len(chosen)} answers to {len(questions)} questions.")
     ids = question_ids(questions)
     answers = dict(zip(ids, (id2label[number] for number in chosen), strict=True))
-    if len(answers) != len(ids):
-        repeated = next(name for i, name in enumerate(ids) if name in ids[:i])
-        raise ValueError(f"The question id {repeated!r} comes twice: every question needs its own.")
     return Predictions(answers, dict(zip(ids, probabilities, strict=True)))
 
 
@@ -126,12 +124,6 @@ def answer_all(
     rows: Any = questions
     prepared, loader = accelerator.prepare(model, DataLoader(rows, batch_size, collate_fn=collate, num_workers=workers))
     return predict_answers(prepared, loader, questions, model.config.id2label, accelerator, description)
-
-
-def question_ids(questions: Sequence[Question]) -> list[str]:
-    """The ids of questions; of those in a table without reading the rest."""
-    column = getattr(questions, "column", None)
-    return [question.question_id for question in questions] if column is None else column("question_id")
 
 
 @torch.inference_mode()

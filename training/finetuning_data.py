@@ -16,9 +16,9 @@ from accelerate.utils import parse_flag_from_env
 
 from lxmert.detection import extract_images, make_extractor
 from lxmert.detection.image_sources import ImageMapping
+from lxmert.evaluation.given_answers import question_ids
 from lxmert.processing import LxmertProcessor, Question, QuestionTable, RegionSource, RegionStore, open_regions
 from lxmert.processing.region_extractor import RegionExtractor
-from lxmert.training.evaluate import question_ids
 from lxmert.training.task_readers import QuestionSet, image_ids_of
 
 SHOWN = 5
@@ -86,7 +86,11 @@ class FineTuningData:
 
     def pictures(self, image_ids: Iterable[str]) -> dict[str, Any]:
         """Pictures, or their paths, of some images, as far as they are known."""
-        return find_pictures(self.sets, image_ids)
+        wanted = set(image_ids)
+        found: dict[str, Any] = {}
+        for part in self.sets:
+            found |= part.pictures(wanted - found.keys())
+        return found
 
 
 def find_regions(
@@ -155,26 +159,8 @@ def join_questions(parts: Sequence[Sequence[Question]], same_ids: bool = False) 
         questions = list(chain.from_iterable(parts))
     if same_ids:
         return questions
-    seen: set[str] = set()
-    for name in question_ids(questions):
-        if name in seen:
-            raise ValueError(f"The question id {name!r} is in two splits: every question needs its own.")
-        seen.add(name)
+    question_ids(questions)  # refuses those that come twice
     return questions
-
-
-def find_pictures(sets: Sequence[QuestionSet], image_ids: Iterable[str]) -> dict[str, Any]:
-    """Pictures, or their paths, of some images, as far as the sets have them; to draw examples."""
-    wanted, found = set(image_ids), dict[str, Any]()
-    for part in sets:
-        images = None if part.images is None or not wanted - found.keys() else part.images()
-        if isinstance(images, Mapping):
-            found |= {image_id: images[image_id] for image_id in wanted & images.keys()}
-        elif images is not None:
-            for number, image_id in enumerate(images.ids.to_pylist()):
-                if image_id in wanted:
-                    found[image_id] = images[number]
-    return found
 
 
 @contextmanager

@@ -28,7 +28,7 @@ class HeldOut(NamedTuple):
         )
         unseen = _answers(self.validation) - _answers(self.training)
         if unseen:
-            text += f" {len(unseen):,} answers are right in the held-out part only, such as {min(unseen)!r}."
+            text += f" Answers that are right in the held-out part only: {len(unseen):,}, such as {min(unseen)!r}."
         return text
 
 
@@ -57,8 +57,8 @@ def hold_out(questions: Sequence[Question], share: float = 0.1, seed: int = 0) -
     if len(sizes) < 2:
         names = sorted({image_id for pair in images for image_id in pair})
         what = f"about the one image {names[0]!r}" if len(names) == 1 else "joined by images that they share"
-        what = f"{len(questions):,} questions, all {what}" if names else "no question"
-        raise ValueError(f"questions are {what}: holding some out takes at least two images.")
+        what = f"are {len(questions):,} questions, all {what}" if names else "is empty"
+        raise ValueError(f"questions {what}: holding some out takes at least two images.")
     chosen = _choose(sizes, share * len(questions), seed)
     parts = [[row for row, group in enumerate(groups) if (group in chosen) is held] for held in (False, True)]
     if isinstance(questions, QuestionTable):

@@ -56,10 +56,10 @@ class CsvRows:
         text = _decoded(path)
         header = text[: text.find("\n") + 1] or text
         delimiter = "\t" if path.suffix.lower() == ".tsv" else max(DELIMITERS, key=_outside_quotes(header).count)
-        self._rows: list[list[str]] = []
+        self._rows: list[tuple[str, ...]] = []
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
         try:
-            self._rows.extend(reader)
+            self._rows.extend(map(tuple, reader))  # lists would cost the garbage collector seconds
         except csv.Error as error:
             raise ValueError(
                 f"{path}, row {len(self._rows) + 1}: {error}: close the quotes, and write a quote inside quotes twice."

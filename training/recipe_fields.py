@@ -1,6 +1,5 @@
 """What recipes have in common: sections with known fields, and paths in them."""
 
-from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
@@ -31,18 +30,3 @@ def place_of(value: str, folder: str | Path | None) -> str:
     if not Path(value).exists() and (value.startswith(("/", ".", "~")) or value.endswith((".pth", ".json"))):
         raise FileNotFoundError(f"{value} is not there{'' if inside is None else f', nor {inside}'}.")
     return value
-
-
-def sections(arguments: Namespace) -> dict[str, dict[str, Any]]:
-    """The sections of a recipe that a command line speaks of: what was given for `section.field`.
-
-    Example:
-        >>> sections(Namespace(**{"output": "runs", "training.epochs": 4, "start.bert": None}))
-        {'training': {'epochs': 4}}
-    """
-    found: dict[str, dict[str, Any]] = {}
-    for name, value in vars(arguments).items():
-        section, dot, entry = name.partition(".")
-        if dot and value is not None:
-            found.setdefault(section, {})[entry] = value
-    return found

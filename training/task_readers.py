@@ -34,6 +34,17 @@ class QuestionSet:
     regions: Callable[[], Iterable[Regions]] | None = None
     notes: tuple[str, ...] = ()
 
+    def pictures(self, image_ids: Iterable[str]) -> dict[str, Any]:
+        """Pictures, or their paths, of some images, as far as they are known."""
+        wanted = set(image_ids)
+        images = None if self.images is None or not wanted else self.images()
+        if images is None:
+            return {}
+        if isinstance(images, Mapping):
+            return {image_id: images[image_id] for image_id in sorted(wanted & images.keys())}
+        rows = enumerate(images.ids.to_pylist())
+        return {image_id: images[number] for number, image_id in rows if image_id in wanted}
+
 
 # Reads the questions of one split. A function of `folder`, where the files of the data set lie (None where none was
 # given), `split`, a name that the data set knows or a file, `work`, a folder for tables and pictures that it unpacks,

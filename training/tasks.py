@@ -13,6 +13,7 @@ from lxmert.evaluation import (
     retrieval_figures,
     vqa_figures,
 )
+from lxmert.evaluation.given_answers import check_answers, question_ids
 from lxmert.modeling_lxmert import (
     LxmertForImageAndTextRetrieval,
     LxmertForQuestionAnswering,
@@ -50,6 +51,13 @@ class Judgement:
 
     figures: dict[str, float]
     predictions: Predictions | None = None
+
+    def __str__(self) -> str:
+        """The figures of all questions, one on a line; those of kinds of questions stand in the report."""
+        shown = {name: value for name, value in self.figures.items() if name.count("/") < 2}
+        if not shown:
+            return "Right answers are withheld: there are no figures."
+        return "\n".join(f"{name:<40}{value:>10.4f}" for name, value in shown.items())
 
 
 @dataclass(frozen=True)
@@ -116,9 +124,44 @@ class FineTuningTask:
             retriever: Any = model
             scores, images = score_captions(retriever, processor, questions, regions, withhold, batch_size)
             return Judgement(retrieval_figures(scores.numpy(), images))
-        predictions = answer_all(model, processor, questions, regions, withhold, batch_size, workers)
+        return self.judge_answers(
+            questions, answer_all(model, processor, questions, regions, withhold, batch_size, workers), **files
+        )
+
+    def judge_answers(
+        self, questions: Sequence[Question], given: Predictions | Mapping[str, str], **files: Any
+    ) -> Judgement:
+        """Say how well questions were answered, by a model or in a file of answers by question id.
+
+        Raises:
+            ValueError: answers to other questions, questions without an answer, or a task without answers.
+        """
+        if self.figures is None:
+            raise ValueError(
+                f"Task {self.name} has no answers: it judges how well a model matches captions and images."
+            )
+        predictions = given if isinstance(given, Predictions) else Predictions(dict(given), {})
+        check_answers(question_ids(questions), predictions.answers)
         figures = self.figures(questions, predictions.answers, **files) if are_answered(questions) else {}
         return Judgement(figures, predictions)
+
+    @property
+    def default_split(self) -> str:
+        """The split that a finished model is judged by.
+
+        Raises:
+            ValueError: a task that has no splits of its own.
+        """
+        if self.test_split is None and not self.validation_splits:
+            raise ValueError(f"Task {self.name} has no splits of its own: name a file of questions (--split FILE).")
+        return self.test_split or self.validation_splits[0]
+
+    @property
+    def answers_file(self) -> str:
+        """Name of the file of answers."""
+        return {"answers": "answers.jsonl", "nlvr": "answers.csv", "nlvr2": "answers.csv"}.get(
+            self.submission, "answers.json"
+        )
 
 
 def are_answered(questions: Sequence[Question]) -> bool:
