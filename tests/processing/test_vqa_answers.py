@@ -20,6 +20,8 @@ from lxmert.processing.vqa_answers import (
         ("Yes", "yes"),
         ("  yes\n", "yes"),
         ("red\tand\nblue", "red and blue"),
+        ("t-shirt-\tred", "tshirt red"),  # a tab counts as a space
+        ("t-shirt\n-red", "tshirt red"),
         ("The dog", "dog"),
         ("a the an", ""),
         ("vitamin a", "vitamin"),
