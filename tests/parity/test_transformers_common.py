@@ -136,8 +136,14 @@ class LxmertModelTester:
     visual_feat_dim = 24
     is_training = True
 
-    def __init__(self, config_class: type[transformers.PreTrainedConfig]):
+    def __init__(self, config_class: type[transformers.PreTrainedConfig], images: int = 1):
         self.config_class = config_class
+        self.images = images  # for each sentence
+
+    @property
+    def num_rows(self) -> int:
+        """How many pairs of a sentence and an image run through the encoders."""
+        return self.batch_size * self.images
 
     def get_config(self) -> transformers.PreTrainedConfig:
         """A configuration with all sizes small."""
@@ -159,10 +165,12 @@ class LxmertModelTester:
     def prepare_config_and_inputs_for_common(self) -> tuple[transformers.PreTrainedConfig, dict[str, torch.Tensor]]:
         """A configuration and the inputs of all models; every second item is padded on both sides."""
         words, regions = (self.batch_size, self.seq_length), (self.batch_size, self.num_regions)
+        if self.images > 1:
+            regions = (self.batch_size, self.images, self.num_regions)
         attention_mask = torch.ones(words, dtype=torch.long)
         attention_mask[::2, -3:] = 0
         visual_attention_mask = torch.ones(regions, dtype=torch.long)
-        visual_attention_mask[::2, -2:] = 0
+        visual_attention_mask[::2, ..., -2:] = 0
         inputs = {
             "input_ids": torch.randint(1, self.vocab_size, words),
             "visual_feats": torch.rand(*regions, self.visual_feat_dim),
@@ -265,6 +273,7 @@ class LxmertCommonTests(common.ModelTesterMixin):
     """transformers' tests of models and configurations, for a family of LXMERT classes."""
 
     config_class: ClassVar[type[transformers.PreTrainedConfig]]
+    images: ClassVar[int] = 1
     # Attention maps of an output with the rows' and the keys' stream.
     maps: ClassVar[dict[str, tuple[str, str]]] = {
         "language_attentions": ("words", "words"),
@@ -278,7 +287,7 @@ class LxmertCommonTests(common.ModelTesterMixin):
 
     def setUp(self) -> None:
         torch.manual_seed(0)
-        self.model_tester = LxmertModelTester(self.config_class)
+        self.model_tester = LxmertModelTester(self.config_class, self.images)
         self.config_tester = configuration_common.ConfigTester(
             self, config_class=self.config_class, hidden_size=36, num_attention_heads=4, l_layers=3
         )
@@ -287,6 +296,11 @@ class LxmertCommonTests(common.ModelTesterMixin):
         self, inputs_dict: dict[str, Any], model_class: type[transformers.PreTrainedModel], return_labels: bool = False
     ) -> dict[str, Any]:
         inputs = super()._prepare_for_class(inputs_dict, model_class)
+        if return_labels and model_class in (
+            lxmert.LxmertForVisualReasoning,
+            lxmert.LxmertForImageAndTextRetrieval,
+        ):
+            inputs["labels"] = self.model_tester.class_ids(2)
         if return_labels and model_class.__name__ == "LxmertForQuestionAnswering":
             inputs["labels"] = self.model_tester.class_ids(self.model_tester.num_qa_labels)
         if return_labels and model_class.__name__ == "LxmertForPreTraining":
@@ -309,7 +323,10 @@ class LxmertCommonTests(common.ModelTesterMixin):
         lengths = {"words": tester.seq_length, "regions": tester.num_regions}
         for model_class in self.all_model_classes:
             inputs = self._inputs(model_class)
-            masks = {"words": inputs["attention_mask"], "regions": inputs["visual_attention_mask"]}
+            masks = {
+                "words": inputs["attention_mask"].repeat_interleave(self.images, dim=0),
+                "regions": inputs["visual_attention_mask"].reshape(tester.num_rows, -1),
+            }
             by_config = self._built(model_class, output_attentions=True)
             for model, arguments in ((self._built(model_class), {"output_attentions": True}), (by_config, {})):
                 with torch.no_grad(), recorded(model.base_model) as (calls, _):
@@ -318,7 +335,7 @@ class LxmertCommonTests(common.ModelTesterMixin):
                 for field, (queries, keys) in self.maps.items():
                     assert len(outputs[field]) == layers.get(field, tester.x_layers)
                     for found, call in zip(outputs[field], calls[field], strict=True):
-                        size = (tester.batch_size, tester.num_attention_heads, lengths[queries], lengths[keys])
+                        size = (tester.num_rows, tester.num_attention_heads, lengths[queries], lengths[keys])
                         assert found.shape == size
                         assert found[masks[keys][:, None, None].expand_as(found) == 0].abs().max() == 0
                         torch.testing.assert_close(found.sum(-1), torch.ones(size[:-1], device=torch_device))
@@ -363,7 +380,7 @@ class LxmertCommonTests(common.ModelTesterMixin):
                 for field, (number, length) in expected.items():
                     assert len(outputs[field]) == number
                     for found, state in zip(outputs[field], states[field], strict=True):
-                        assert found.shape == (tester.batch_size, length, tester.hidden_size)
+                        assert found.shape == (tester.num_rows, length, tester.hidden_size)
                         torch.testing.assert_close(found, state, atol=0, rtol=0)
                 words, regions = (outputs[field][-1] for field in expected)
                 with torch.no_grad():
@@ -372,8 +389,13 @@ class LxmertCommonTests(common.ModelTesterMixin):
                         torch.testing.assert_close(outputs.language_output, words, atol=0, rtol=0)
                         torch.testing.assert_close(outputs.vision_output, regions, atol=0, rtol=0)
                         torch.testing.assert_close(outputs.pooled_output, pooled)
-                    else:
+                    elif "question_answering_score" in outputs:
                         torch.testing.assert_close(outputs.question_answering_score, model.answer_head(pooled))
+                    elif self.images > 1:
+                        side_by_side = pooled.reshape(tester.batch_size, -1)
+                        torch.testing.assert_close(outputs.logits, model.answer_head(side_by_side))
+                    else:
+                        torch.testing.assert_close(outputs.logits, model.cls(pooled))
             assert not set(expected) & set(self._built(model_class)(**inputs))
 
     def test_call_overrides_configuration(self) -> None:
@@ -449,12 +471,24 @@ add_configuration_tests(LxmertCommonTests)
 
 class TestOurModels(LxmertCommonTests, unittest.TestCase):
     config_class = lxmert.LxmertConfig
-    all_model_classes = (lxmert.LxmertModel, lxmert.LxmertForQuestionAnswering, lxmert.LxmertForPreTraining)
+    all_model_classes = (
+        lxmert.LxmertModel,
+        lxmert.LxmertForQuestionAnswering,
+        lxmert.LxmertForPreTraining,
+        lxmert.LxmertForImageAndTextRetrieval,
+    )
     maps: ClassVar[dict[str, tuple[str, str]]] = LxmertCommonTests.maps | {
         "cross_encoder_vision_attentions": ("regions", "words"),
         "cross_encoder_language_self_attentions": ("words", "words"),
         "cross_encoder_vision_self_attentions": ("regions", "regions"),
     }
+
+
+class TestOurModelOfPairs(LxmertCommonTests, unittest.TestCase):
+    config_class = lxmert.LxmertConfig
+    images = 2
+    all_model_classes = (lxmert.LxmertForVisualReasoning,)
+    maps = TestOurModels.maps
 
 
 class TestBuiltInModels(LxmertCommonTests, unittest.TestCase):
