@@ -13,7 +13,9 @@ from transformers import (
     AutoModel,
     AutoModelForPreTraining,
     AutoModelForQuestionAnswering,
+    AutoModelForSequenceClassification,
     AutoModelForVisualQuestionAnswering,
+    AutoModelForZeroShotImageClassification,
 )
 
 import lxmert
@@ -83,6 +85,8 @@ def test_auto_classes_know_ours() -> None:
     assert type(AutoModelForPreTraining.from_config(small)) is lxmert.LxmertForPreTraining
     for auto in (AutoModelForQuestionAnswering, AutoModelForVisualQuestionAnswering):
         assert type(auto.from_config(small)) is lxmert.LxmertForQuestionAnswering
+    assert type(AutoModelForSequenceClassification.from_config(small)) is lxmert.LxmertForVisualReasoning
+    assert type(AutoModelForZeroShotImageClassification.from_config(small)) is lxmert.LxmertForImageAndTextRetrieval
 
 
 def run(*command: object, cwd: Path, path: Path | None = None) -> str:
