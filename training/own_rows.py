@@ -59,7 +59,7 @@ class CsvRows:
         self._rows: list[tuple[str, ...]] = []
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
         try:
-            self._rows.extend(map(tuple, reader))  # lists would cost the garbage collector seconds
+            self._rows.extend(map(tuple, reader))
         except csv.Error as error:
             raise ValueError(
                 f"{path}, row {len(self._rows) + 1}: {error}: close the quotes, and write a quote inside quotes twice."

@@ -11,6 +11,8 @@ from typing import Any
 from matplotlib import font_manager
 
 PLAIN = "DejaVu Sans"  # comes with matplotlib
+PLACEHOLDERS = "Last Resort"  # so does this: a box for each character there is
+UPRIGHT = (400, 500, "normal", "regular", "medium")
 
 
 def shortened(text: str, longest: int) -> str:
@@ -29,14 +31,13 @@ def wrapped(text: str, width: int, lines: int) -> str:
 
     Example:
         >>> wrapped("what colour is the large ball?", 12, 2)
-        'what colour\\nis the…'
+        'what colour\\nis the larg…'
     """
     wide = sum(unicodedata.east_asian_width(character) in "WF" for character in text)
     width = int(0.45 * width) if 2 * wide > len(text) else width  # such characters take the room of two
     broken = textwrap.wrap(text, width)
     if len(broken) > lines:
-        broken = [*broken[: lines - 1], shortened(broken[lines - 1] + "…" + " " * width, width)]
-        broken[-1] = broken[-1].rstrip("…")[: width - 1] + "…"
+        broken = [*broken[: lines - 1], broken[lines - 1][: width - 1].rstrip() + "…"]
     return "\n".join(broken)
 
 
@@ -64,8 +65,12 @@ def fonts_for(texts: Iterable[str]) -> list[str]:
         font_manager.findfont(PLAIN)
     )
     families = [PLAIN]
-    fonts = sorted(font_manager.fontManager.ttflist, key=lambda font: (font.name, font.fname)) if missing else []
-    while missing:
+    fonts = [
+        font
+        for font in sorted(font_manager.fontManager.ttflist, key=lambda font: (font.name, font.fname))
+        if missing and font.style == "normal" and font.weight in UPRIGHT and not font.name.startswith(PLACEHOLDERS)
+    ]
+    while missing and fonts:
         best = max(fonts, key=lambda font: len(missing & _characters(font.fname)))
         found = missing & _characters(best.fname)
         if not found:

@@ -7,6 +7,7 @@ from PIL import Image
 
 from lxmert import LxmertConfig, LxmertForQuestionAnswering, LxmertProcessor
 from lxmert.visualization import AnsweredQuestion, answer_questions, draw_answers, region_attention
+from tests.visualization.pictures import colour_share, pixels_of
 
 
 @pytest.fixture
@@ -47,6 +48,23 @@ def test_answers_come_with_probabilities_and_attention(
     assert [item.truth for item in answered] == ["no", "red"]
 
 
+def test_regions_stand_in_for_pictures(
+    model: LxmertForQuestionAnswering, processor: LxmertProcessor, drawing: Image.Image
+) -> None:
+    questions = ["is there a circle?", "what color is the shape?"]
+    regions = processor.region_extractor([drawing] * 2)
+    extracted = answer_questions(model, processor, [drawing] * 2, questions)
+    given = answer_questions(model, LxmertProcessor(processor.tokenizer), None, questions, regions=regions)
+    for one, other in zip(extracted, given, strict=True):
+        assert one.answers == other.answers
+        np.testing.assert_array_equal(one.region_weights, other.region_weights)
+        assert (one.image, other.image) == (drawing, None)
+    long = ["is there a circle " * 9]
+    with pytest.raises(ValueError, match="question of .* tokens"):
+        answer_questions(model, processor, None, long, regions=regions[:1])
+    assert answer_questions(model, processor, None, long, regions=regions[:1], max_length=16)
+
+
 def test_bad_calls_are_refused(
     model: LxmertForQuestionAnswering, processor: LxmertProcessor, drawing: Image.Image
 ) -> None:
@@ -54,6 +72,8 @@ def test_bad_calls_are_refused(
         answer_questions(model, processor, [drawing], ["is it red?", "is it blue?"])
     with pytest.raises(ValueError, match="no region extractor"):
         answer_questions(model, LxmertProcessor(processor.tokenizer), [drawing], ["is it red?"])
+    with pytest.raises(ValueError, match="Give images, or regions that were found in them"):
+        answer_questions(model, processor, None, ["is it red?"])
     with pytest.raises(ValueError, match="call the model with output_attentions=True"):
         region_attention(model(**processor(text="is it red?", images=drawing)))
 
@@ -66,18 +86,13 @@ def test_the_report_shows_boxes_in_the_attentions_colours(
         drawing, "is it red?", [("yes", 0.9), ("no", 0.1)], regions, np.array([1, 0, 0]), truth="no"
     )
     path = draw_answers([item] * 3, tmp_path / "new" / "report.png", "title")
-    with Image.open(path) as picture:
-        pixels = np.asarray(picture.convert("RGB")).astype(int)
+    pixels = pixels_of(path)
     assert pixels.shape[1] > 1000
-
-    def share(colour: tuple[int, int, int]) -> float:
-        return (np.abs(pixels - colour).max(axis=2) <= 8).mean()
-
-    assert share((181, 56, 44)) > 0.005, "a wrong answer's bar is red"
-    assert share((42, 127, 79)) > 0.0005, "the truth's bar is green"
-    assert share((240, 249, 33)) > 0.0005, "the region with all attention has the strongest colour"
-    assert share((0, 0, 255)) > 0.01, "the picture is there"
-    assert share((20, 20, 20)) < 0.2
+    assert colour_share(pixels, (181, 56, 44)) > 0.005, "a wrong answer's bar is red"
+    assert colour_share(pixels, (42, 127, 79)) > 0.0005, "the truth's bar is green"
+    assert colour_share(pixels, (240, 249, 33)) > 0.0005, "the region with all attention has the strongest colour"
+    assert colour_share(pixels, (0, 0, 255)) > 0.01, "the picture is there"
+    assert colour_share(pixels, (20, 20, 20)) < 0.2
     draw_answers([item], tmp_path / "report.svg", "title", columns=1)
     assert (tmp_path / "report.svg").read_text().startswith("<?xml")
     with pytest.raises(ValueError, match="nothing to draw"):
