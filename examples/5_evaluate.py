@@ -1,9 +1,7 @@
 """Judge a checkpoint, or a file of answers, on a split of a task; writes figures, answers and pictures.
 
 python examples/5_evaluate.py --task easy_vqa --checkpoint runs/finetune_easy_vqa/best
-python examples/5_evaluate.py --task nlvr2 --split dev --data NLVR2_FOLDER --regions STORE --checkpoint CHECKPOINT
 python examples/5_evaluate.py --task vqa --data VQA_FOLDER --predictions answers.json
-torchrun --standalone --nproc_per_node 2 examples/5_evaluate.py --task easy_vqa --checkpoint CHECKPOINT
 """
 
 import argparse
@@ -20,9 +18,9 @@ from lxmert.visualization import report_answers
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 add = parser.add_argument
 add("--task", choices=TASKS, required=True, help="of the records in lxmert.training.TASKS")
-judged = parser.add_mutually_exclusive_group(required=True)
-judged.add_argument("--checkpoint", help="LXMERT: folder, or name on the Hub")
-judged.add_argument("--predictions", type=Path, help="file of answers in the task's official form")
+one_of = parser.add_mutually_exclusive_group(required=True).add_argument
+one_of("--checkpoint", help="LXMERT: folder, or name on the Hub")
+one_of("--predictions", type=Path, help="file of answers in the task's official form")
 add("--split", help="of the task, or a file of questions (default: the task's)")
 add("--data", type=Path, help="folder that the task's files lie in")
 add("--images", dest="data.images", metavar="FOLDER", help="of the pictures")
@@ -33,8 +31,8 @@ add("--extractor-checkpoint", dest="regions.checkpoint", metavar="NAME", help="o
 add("--answers", type=Path, help="list of the checkpoint's answers, if it has no labels")
 add("--choices", type=Path, help="gqa: the official file of valid and plausible answers")
 add("--withhold", choices=("image", "question"), help="judge the model without it: an ablation")
-add("--batch-size", type=int, default=256, help="questions in a batch (default: 256)")
-add("--workers", type=int, default=0, help="processes that load batches (default: 0)")
+for name, value in (("--batch-size", 256), ("--workers", 0)):
+    add(name, type=int, default=value, help=f"of the loader of batches (default: {value})")
 add("--output", type=Path, help="folder of all that is written (default: runs/evaluate_ and the task)")
 arguments = parser.parse_args()
 show_plain_errors()
@@ -44,7 +42,7 @@ task = TASKS[arguments.task]
 split = arguments.split or task.default_split
 recipe = FineTuningRecipe("evaluation", arguments.task, **sections(arguments))
 output = arguments.output or Path("runs") / f"evaluate_{arguments.task}"
-files = {"choices": arguments.choices} if arguments.choices else {}  # what figures need beside the answers
+files = {"choices": arguments.choices} if arguments.choices else {}
 say = PartialState().print  # once, however many processes there are
 
 # 2. Their answers: a model's, or those of a file
@@ -59,8 +57,8 @@ else:
     processor = LxmertProcessor.from_pretrained(arguments.checkpoint)
     asked, regions = recipe.load_split(split, output, arguments.data, processor.region_extractor)
     warn_if_trained_on(arguments.checkpoint, task.name, split, asked.questions)
-    choices = (arguments.withhold, arguments.batch_size, arguments.workers)
-    judgement = task.judge(model, processor, asked.questions, regions, *choices, **files)
+    how = (arguments.withhold, arguments.batch_size, arguments.workers)
+    judgement = task.judge(model, processor, asked.questions, regions, *how, **files)
 say(judgement)
 
 # 3. What is left of it
@@ -68,5 +66,5 @@ if PartialState().is_main_process and judgement.predictions:
     write_submission(output / task.answers_file, task.submission, judgement.predictions.answers, asked.questions)
     again = (None, None) if arguments.withhold else (model, processor)  # asked for its attention
     shown = (asked.questions, judgement.predictions, judgement.figures, regions, asked.pictures)
-    title = f"{task.title}, {split}: {arguments.checkpoint or arguments.predictions}"
-    print(f"Answers: {output / task.answers_file}   Report: {report_answers(output, *again, *shown, title)}")
+    print(f"Answers: {output / task.answers_file}")
+    print(f"Report: {report_answers(output, *again, *shown, f'{task.title}, {split}')}")

@@ -13,17 +13,18 @@ OURS = Path(__file__).parent.parent  # the checkout's root, or the installed pac
 def show_plain_errors() -> None:
     """From now on, errors that this package raises over bad input end a program with their message alone.
 
-    Other errors keep their traceback, and so does everything else than a `ValueError`, `TypeError` or `OSError`.
+    So do files that are not there, whoever misses them. Other errors keep their traceback, and so does everything else
+    than a `ValueError`, `TypeError` or `OSError`.
     """
     sys.excepthook = _show
 
 
 def _show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     frames = traceback.extract_tb(trace)
-    ours = frames and Path(frames[-1].filename).is_relative_to(OURS)
+    ours = frames and Path(frames[-1].filename).parent.parent == OURS
     if issubclass(kind, KeyboardInterrupt):
         print("\nStopped.", file=sys.stderr)
-    elif ours and issubclass(kind, ValueError | TypeError | OSError):
+    elif issubclass(kind, OSError) or (ours and issubclass(kind, ValueError | TypeError)):
         print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
     else:
         sys.__excepthook__(kind, error, trace)

@@ -49,3 +49,62 @@ def test_bad_examples_are_named(colour_task: ColourTask) -> None:
         collate([Question(("image 0",), "what?", {"green": 1.0})])
     with pytest.raises(KeyError, match="Image 'gone' is not among the 24 images"):
         collate([Question(("gone",), "is it red?", {"yes": 1.0})])
+
+
+def test_scores_of_all_answers(colour_task: ColourTask) -> None:
+    labels = {"red": 0, "blue": 1, "yes": 2}
+    collate = AnswerCollator(
+        colour_task.processor, colour_task.store, labels, targets="scores", unknown_answers="ignore"
+    )
+    questions = [
+        Question(("image 0",), "what?", {"red": 1.0, "crimson": 0.6, "blue": 0.3}),
+        Question(("image 1",), "what?", {"crimson": 1.0}),
+        Question(("image 2",), "what?"),
+    ]
+    expected = torch.tensor([[1.0, 0.3, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
+    torch.testing.assert_close(collate(questions)["labels"], expected)
+    classes = AnswerCollator(colour_task.processor, colour_task.store, labels, unknown_answers="ignore")
+    assert classes(questions)["labels"].tolist() == [0, -100, -100], "what is not known is not learned"
+
+
+def test_withheld_answers_are_no_fault(colour_task: ColourTask) -> None:
+    collate = AnswerCollator(colour_task.processor, colour_task.store, colour_task.label2id)
+    assert collate([Question(("image 0",), "is it red?")])["labels"].tolist() == [-100]
+
+
+def test_pairs_of_images(colour_task: ColourTask) -> None:
+    labels = {"false": 0, "true": 1}
+    questions = [
+        Question(("image 0", "image 5"), "is it red?", {"true": 1.0}),
+        Question(("image 5", "image 2"), "what color is it?", {"false": 1.0}),
+    ]
+    batch = AnswerCollator(colour_task.processor, colour_task.store, labels)(questions)
+    assert batch["visual_feats"].shape[:2] == (2, 2)
+    assert batch["labels"].tolist() == [1, 0]
+    for i, question in enumerate(questions):
+        for side, image_id in enumerate(question.image_ids):
+            features = torch.from_numpy(colour_task.store[image_id].features)
+            assert torch.equal(batch["visual_feats"][i, side, : len(features)], features)
+    withheld = AnswerCollator(colour_task.processor, colour_task.store, labels, "image")(questions)
+    assert withheld["visual_feats"].shape == (2, 2, 1, 12)
+    assert withheld["visual_pos"].tolist() == [[[[0, 0, 1, 1]]] * 2] * 2
+
+
+def test_long_questions_are_cut(colour_task: ColourTask) -> None:
+    question = Question(("image 0",), "is it red? " * 20, {"yes": 1.0})
+    collate = AnswerCollator(colour_task.processor, colour_task.store, colour_task.label2id, max_length=7)
+    assert collate([question])["input_ids"].shape == (1, 7)
+    with pytest.raises(ValueError, match="the limit is 16"):
+        AnswerCollator(colour_task.processor, colour_task.store, colour_task.label2id)([question])
+
+
+@pytest.mark.parametrize(
+    ("keywords", "message"),
+    [
+        ({"targets": "score"}, "targets must be .* got 'score'"),
+        ({"unknown_answers": "skip"}, "unknown_answers must be"),
+    ],
+)
+def test_other_choices_are_refused(colour_task: ColourTask, keywords: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        AnswerCollator(colour_task.processor, colour_task.store, colour_task.label2id, **keywords)
