@@ -65,6 +65,14 @@ def test_separators(tmp_path: Path, name: str, separator: str) -> None:
     assert rows_of(read(tmp_path, content, name)) == [("2", ("a",), "x?", {"no": 1.0})]
 
 
+def test_headers_with_spaces_and_with_commas_in_quotes(tmp_path: Path) -> None:
+    content = '"file, as in a, b, c"; question ; answer\na;x?;no'
+    data = read(tmp_path, content, columns={"image": "file, as in a, b, c"})
+    assert rows_of(data) == [("2", ("a",), "x?", {"no": 1.0})]
+    assert data.report.count("(guessed)") == 2
+    assert read(tmp_path, content, columns={"image": "file, as in a, b, c", "question": "question"}).questions
+
+
 def test_image_ids_are_those_of_an_extraction_from_the_folder(tmp_path: Path, pictures: Path) -> None:
     content = HEADER + "inner/c,x,y\na.jpg,x,y\n./b.PNG,x,y\n" + f"{pictures}/a.jpg,x,y\n"
     data = read(tmp_path, content, images=pictures)

@@ -91,6 +91,15 @@ def test_counts_by_hand() -> None:
     ]
 
 
+def test_the_most_frequent_confusion_and_kinds_that_are_no_names() -> None:
+    kinds = [{"few": str(i % 2), "one": "x", "many": str(i)} for i in range(120)]
+    questions = [Question(("1",), "x", {"yes": 1.0}, str(i), kinds=kind) for i, kind in enumerate(kinds)]
+    answers = {str(i): "red" if i < 20 else "blue" if i < 70 else "yes" for i in range(120)}
+    report = EvaluationReport.of("title", questions, answers)
+    assert (report.answers[0].instead, report.answers[0].instead_count) == ("blue", 50)
+    assert {kind: len(values) for kind, values in report.kinds.items()} == {"few": 2}
+
+
 def test_the_worst_come_first() -> None:
     assert worst_questions(QUESTIONS, ANSWERS, PROBABILITIES) == [4, 2]
     assert worst_questions(QUESTIONS, ANSWERS, PROBABILITIES, count=1) == [4]
@@ -185,7 +194,7 @@ def test_withheld_answers_are_not_judged(tmp_path: Path, store: Store) -> None:
 
 
 def test_any_text_is_drawn(tmp_path: Path, store: Store, recwarn: pytest.WarningsRecorder) -> None:
-    answers = ["$5 or $6", "żółty", "красный", "左の人", "a|b\n<b>c</b>", "long " * 40]
+    answers = ["$^_$ or $6", "żółty", "красный", "左の人", "a|b\n<b>c</b>", "long " * 40]
     answers += [f"answer {i}" for i in range(3000)]
     text = "how many $ is $\\frac? " * 30
     questions = [Question(("image 0",), text, {answer: 1.0}, str(i)) for i, answer in enumerate(answers)]
