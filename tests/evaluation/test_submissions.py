@@ -74,6 +74,7 @@ def test_probabilities_stand_beside_answers(tmp_path: Path) -> None:
         ("vqa", {"7": "a"}, {"7": 0.5}, "probabilities have no place in files of kind 'vqa'"),
         ("answers", {"7": "a", "8": "b"}, {"7": 0.5}, r"probabilities lacks 1 id \('8'\)"),
         ("answers", {"7": "a"}, {"7": 1.5}, r"must lie in \[0, 1\], got 1.5 for question '7'"),
+        ("answers", {"7": "a"}, {"7": -0.5}, r"must lie in \[0, 1\], got -0.5"),
         ("answers", {"7": "a"}, {"7": float("nan")}, r"must lie in \[0, 1\], got nan"),
     ],
 )
