@@ -92,13 +92,15 @@ def nlvr_questions(
     Pictures are the PNG files, regions those of the structured representation.
     """
     folder = _needed(folder, "nlvr")
+    if images is not None:
+        raise ValueError("NLVR's pictures lie in its own folder: leave the folder of pictures out.")
     data = read_nlvr(folder, validation_directories)
     parts = {"train": data.training, "validation": data.validation, "dev": data.test}
     questions = parts[_known(split, parts, "nlvr")]
     ids = image_ids_of(questions)
 
     def pictures() -> Mapping[str, Path]:
-        found = nlvr_images(images or folder, "dev" if split == "dev" else "train", work)
+        found = nlvr_images(folder, "dev" if split == "dev" else "train", work)
         return {image_id: path for image_id, path in found.items() if image_id in ids}
 
     def regions() -> Iterable[Regions]:

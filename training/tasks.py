@@ -141,9 +141,10 @@ class FineTuningTask:
                 f"Task {self.name} has no answers: it judges how well a model matches captions and images."
             )
         predictions = given if isinstance(given, Predictions) else Predictions(dict(given), {})
+        if are_answered(questions):
+            return Judgement(self.figures(questions, predictions.answers, **files), predictions)
         check_answers(question_ids(questions), predictions.answers)
-        figures = self.figures(questions, predictions.answers, **files) if are_answered(questions) else {}
-        return Judgement(figures, predictions)
+        return Judgement({}, predictions)
 
     @property
     def default_split(self) -> str:
