@@ -13,7 +13,6 @@ from tqdm.auto import tqdm
 from lxmert.detection.image_sources import IdsOfFiles
 from lxmert.processing import Question, QuestionTable
 from lxmert.processing.region_extractor import ImageInput
-from lxmert.training.hold_out import hold_out as hold_out
 from lxmert.training.own_answers import Normalize, OwnAnswers, readable
 from lxmert.training.own_columns import ChosenColumns, Columns
 from lxmert.training.own_images import FolderImages, HeldImages, NamedImages, OwnImages
