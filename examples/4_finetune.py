@@ -10,10 +10,9 @@ The task's recipe lies in examples/recipes; what is typed goes before what it sa
 import argparse
 from pathlib import Path
 
-from accelerate import PartialState
 from transformers import set_seed
 
-from lxmert.training import TASKS, read_finetuning_recipe, sections, show_plain_errors, train
+from lxmert.training import TASKS, process_state, read_finetuning_recipe, sections, show_plain_errors, train
 from lxmert.visualization import report_answers
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -45,7 +44,7 @@ path = arguments.recipe or Path(__file__).parent / "recipes" / f"finetune_{argum
 recipe = read_finetuning_recipe(path, task=arguments.task, withhold=arguments.withhold, **sections(arguments))
 output = arguments.output or Path("runs") / recipe.name
 data = recipe.load_data(output, arguments.data)
-say = PartialState().print  # once, however many processes there are
+say = process_state().print  # once, however many processes there are
 say("\n".join(data.notes))
 
 # 2. The model, and its training
@@ -60,7 +59,7 @@ best = recipe.kind.head.from_pretrained(result.best)
 questions = data.validation if data.test is None else data.test
 judgement = recipe.kind.judge(best, data.processor, questions, data.regions, recipe.withhold)
 say(f"{judgement}\nCheckpoint: {result.best}")
-if PartialState().is_main_process and judgement.predictions:
+if process_state().is_main_process and judgement.predictions:
     asked = None if recipe.withhold else best, None if recipe.withhold else data.processor  # again, for its attention
     shown = (judgement.predictions, judgement.figures, data.regions, data.pictures, recipe.kind.title)
     print(f"Report: {report_answers(output / 'report', *asked, questions, *shown, max_length=recipe.longest)}")

@@ -7,12 +7,10 @@ python examples/5_evaluate.py --task vqa --data VQA_FOLDER --predictions answers
 import argparse
 from pathlib import Path
 
-from accelerate import PartialState
-
 from lxmert import LxmertProcessor
 from lxmert.evaluation import read_submission, write_submission
 from lxmert.processing import read_answer_list
-from lxmert.training import TASKS, FineTuningRecipe, sections, show_plain_errors, warn_if_trained_on
+from lxmert.training import TASKS, FineTuningRecipe, process_state, sections, show_plain_errors, warn_if_trained_on
 from lxmert.visualization import report_answers
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -43,7 +41,7 @@ split = arguments.split or task.default_split
 recipe = FineTuningRecipe("evaluation", arguments.task, **sections(arguments))
 output = arguments.output or Path("runs") / f"evaluate_{arguments.task}"
 files = {"choices": arguments.choices} if arguments.choices else {}
-say = PartialState().print  # once, however many processes there are
+say = process_state().print  # once, however many processes there are
 
 # 2. Their answers: a model's, or those of a file
 model = processor = regions = None
@@ -62,7 +60,7 @@ else:
 say(judgement)
 
 # 3. What is left of it
-if PartialState().is_main_process and judgement.predictions:
+if process_state().is_main_process and judgement.predictions:
     write_submission(output / task.answers_file, task.submission, judgement.predictions.answers, asked.questions)
     again = (None, None) if arguments.withhold else (model, processor)  # asked for its attention
     shown = (asked.questions, judgement.predictions, judgement.figures, regions, asked.pictures)

@@ -15,7 +15,7 @@ from accelerate import PartialState
 from accelerate.utils import parse_flag_from_env
 
 from lxmert.detection import extract_images, make_extractor
-from lxmert.detection.image_sources import ImageMapping
+from lxmert.detection.image_sources import ImageMapping, ImageSource
 from lxmert.evaluation.given_answers import question_ids
 from lxmert.processing import LxmertProcessor, Question, QuestionTable, RegionSource, RegionStore, open_regions
 from lxmert.processing.region_extractor import RegionExtractor
@@ -178,13 +178,15 @@ def process_state() -> PartialState:
 def _extracted(
     sets: Sequence[QuestionSet], extractor: RegionExtractor, path: Path, workers: int, progress: bool
 ) -> RegionStore:
-    given = [part.images() for part in sets if part.images is not None]
-    pictures: dict[str, Any] = {}
-    for images in given:
-        if isinstance(images, Mapping):
-            pictures |= images
-    sources = [ImageMapping(pictures)] if pictures else []
-    for source in [*sources, *(images for images in given if not isinstance(images, Mapping))]:
+    paths: dict[str, Any] = {}
+    sources: list[ImageSource] = []
+    for part in sets:
+        images = None if part.images is None else part.images()
+        if isinstance(images, dict):
+            paths |= images  # one bar for all splits
+        elif images is not None:  # a mapping that reads pictures as they are asked for
+            sources.append(ImageMapping(images) if isinstance(images, Mapping) else images)
+    for source in [*([ImageMapping(paths)] if paths else []), *sources]:
         extract_images(source, extractor, path, workers=workers, progress=progress)
     return RegionStore(path)
 

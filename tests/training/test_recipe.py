@@ -14,7 +14,11 @@ from lxmert.training import ORIGINAL_CODE, PAPER, PretrainingRecipe, read_recipe
 from lxmert.training.pretraining_data import PretrainingData
 from tests.conftest import ROOT
 
-RECIPES = sorted(path for path in (ROOT / "examples" / "recipes").glob("*.yaml") if path.stem != "fsdp2" and not path.stem.startswith("finetune"))
+RECIPES = sorted(
+    path
+    for path in (ROOT / "examples" / "recipes").glob("*.yaml")
+    if path.stem != "fsdp2" and not path.stem.startswith("finetune")
+)
 
 
 def make_data(processor: object, answers: int, width: int) -> PretrainingData:
