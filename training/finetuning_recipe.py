@@ -320,7 +320,7 @@ class FineTuningRecipe:
         if "file" in self.answers:
             return read_answer_list(place_of(self.answers["file"], folder))
         minimum_count = self.answers.get("minimum_count", self.kind.minimum_answer_count)
-        return build_answer_vocabulary((question for part in training for question in part), minimum_count)
+        return build_answer_vocabulary(join_questions(training, same_ids=True), minimum_count)
 
 
 def read_finetuning_recipe(path: str | Path, **changes: Any) -> FineTuningRecipe:
@@ -330,7 +330,7 @@ def read_finetuning_recipe(path: str | Path, **changes: Any) -> FineTuningRecipe
         path: of the file.
         changes: fields that go before the file's; None leaves what the file says. Of `data`, `model` and `training`
             the fields in them; `regions`, `start` and `answers` as a whole, if anything in them is not None. A
-            checkpoint brings its own sizes, so those of the file's `model` are left out then.
+            checkpoint brings its own sizes and extractor, so those of the file are left out then.
 
     Raises:
         FileNotFoundError: the file is not there.
@@ -347,8 +347,10 @@ def read_finetuning_recipe(path: str | Path, **changes: Any) -> FineTuningRecipe
                 value = (content.get(name) or {}) | value
         if value not in (None, {}):
             content[name] = value
-    if "checkpoint" in (changes.get("start") or {}) and "checkpoint" in content.get("start", {}):
+    if (changes.get("start") or {}).get("checkpoint") is not None:
         content["model"] = {name: value for name, value in (content.get("model") or {}).items() if name in DROPOUT}
+        if not any(value is not None for value in (changes.get("regions") or {}).values()):
+            content.pop("regions", None)
     try:
         check_fields("recipe", content, {entry.name for entry in fields(FineTuningRecipe)})
         values: dict[str, Any] = {"name": path.stem} | content

@@ -225,6 +225,7 @@ def test_changes_go_before_the_file(tmp_path: Path) -> None:
     assert recipe.training == {"epochs": 2, "batch_size": 7}
     dropout = {"hidden_dropout_prob": 0.5, "attention_probs_dropout_prob": 0.0}
     assert recipe.model == dropout, "a checkpoint brings its sizes"
+    assert read_finetuning_recipe(path, start={"checkpoint": "x"}).regions == {}, "a checkpoint brings its extractor"
     unchanged = read_finetuning_recipe(path, regions={"files": None})
     assert (unchanged.regions, unchanged.training["epochs"]) == ({"extractor": "grid"}, 5)
 
