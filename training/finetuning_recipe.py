@@ -266,7 +266,10 @@ class FineTuningRecipe:
         checkpoint = self.start.get("checkpoint")
         before = () if checkpoint is None else training_data_of(place_of(checkpoint, folder))
         card = TrainingDataCard(
-            f"LXMERT for {self.kind.title}", tuple(dict.fromkeys((*before, *learned))), self.withhold
+            f"LXMERT for {self.kind.title}",
+            tuple(dict.fromkeys((*before, *learned))),
+            self.withhold,
+            "visual-question-answering" if issubclass(self.kind.head, LxmertForQuestionAnswering) else None,
         )
         parts = (
             join_questions(list(data.training.values()), same_ids=True),

@@ -15,7 +15,7 @@ from lxmert.training.batches import stable_seed
 from lxmert.training.masking import PretrainingObjectives
 from lxmert.training.pretraining_collator import PretrainingCollator
 from lxmert.training.pretraining_examples import PretrainingExamples
-from lxmert.training.task import Batch, Task
+from lxmert.training.task import Batch, Saveable, Task
 
 
 def pretraining_task(
@@ -26,6 +26,7 @@ def pretraining_task(
     regions: RegionSource,
     objectives: PretrainingObjectives,
     max_length: int = 20,
+    saved_with_model: tuple[Saveable, ...] = (),
 ) -> Task:
     """The record that trains `LxmertForPreTraining`; the best checkpoint has the lowest sum of validation losses.
 
@@ -37,6 +38,7 @@ def pretraining_task(
         regions: regions of all images.
         objectives: how often what is masked; the model's configuration must agree, see `config_fields`.
         max_length: largest number of wordpieces in a sentence.
+        saved_with_model: what else is written beside the weights of every checkpoint.
     """
     return Task(
         name=name,
@@ -56,7 +58,7 @@ def pretraining_task(
             "validation records": validation.digest(),
             "wordpieces": stable_seed(*sorted(processor.tokenizer.get_vocab())),
         },
-        saved_with_model=(processor,),
+        saved_with_model=(processor, *saved_with_model),
     )
 
 

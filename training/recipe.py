@@ -21,6 +21,7 @@ from lxmert.training.pretraining_examples import PretrainingExamples
 from lxmert.training.recipe_fields import check_fields, place_of
 from lxmert.training.settings import TrainingSettings
 from lxmert.training.task import Task
+from lxmert.training.training_data_card import TrainingData, TrainingDataCard
 
 DATA: dict[str, Callable[..., PretrainingData]] = {"easy_vqa": easy_vqa_data, "nlvr": nlvr_data, "files": file_data}
 TASK_FIELDS = ("task_mask_lm", "task_matched", "task_obj_predict", "task_qa")
@@ -194,14 +195,19 @@ class PretrainingRecipe:
         # without the task nobody is told that a sentence does not fit, so all fit, as in the original
         unmatched_rate = self.objectives.unmatched_rate if self.model.get("task_matched", True) else 0.0
         common: dict[str, Any] = {"unmatched_rate": unmatched_rate, "seed": seed}
+        training = PretrainingExamples(data.training, label2id, answers_from_epoch=self.answers_from_epoch, **common)
+        kind, files = next(iter(self.data.items()))
+        task, split = ("pre-training", ", ".join(files["training"])) if kind == "files" else (kind, "train")
+        learned = TrainingData(task, split, len(training), f"{training.digest():016x}")
         return pretraining_task(
             self.name,
-            PretrainingExamples(data.training, label2id, answers_from_epoch=self.answers_from_epoch, **common),
+            training,
             PretrainingExamples(data.validation, label2id, **common),
             data.processor,
             data.regions,
             self.objectives,
             self.max_length,
+            (TrainingDataCard("LXMERT, pre-trained", (learned,), pipeline_tag=None),),
         )
 
 

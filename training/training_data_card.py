@@ -25,7 +25,7 @@ class TrainingData:
     Args:
         task: such as "vqa".
         split: such as "train", or the name of a file.
-        questions: how many.
+        questions: how many questions or sentences.
         digest: tells the same questions from others, see `digest_of`.
     """
 
@@ -48,18 +48,20 @@ class TrainingDataCard:
         title: the card's headline.
         data: what the model has learned from, that of the checkpoint it started from included.
         withhold: "image" or "question" if the model was trained without it, an ablation.
+        pipeline_tag: the Hub's name of what the model does.
     """
 
     title: str
     data: tuple[TrainingData, ...]
     withhold: str | None = None
+    pipeline_tag: str | None = "visual-question-answering"
 
     def save_pretrained(self, save_directory: str, /) -> None:
         """Write README.md to a folder."""
         fields_of_ours: dict[str, Any] = {FIELD: [asdict(entry) for entry in self.data]}
         metadata = ModelCardData(
             library_name="lxmert",
-            pipeline_tag="visual-question-answering",
+            pipeline_tag=self.pipeline_tag,
             tags=["lxmert", *dict.fromkeys(entry.task for entry in self.data)],
             **fields_of_ours,
         )

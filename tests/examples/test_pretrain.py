@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from lxmert.processing import RegionStore
+from lxmert.training import training_data_of
 from tests.conftest import ROOT
 from tests.examples.test_demo import run
 from tests.training.test_pretraining_collator import WORDS, make_regions
@@ -53,6 +54,8 @@ def test_it_trains_reports_and_draws(recipe: Path) -> None:
     }
     history = json.loads((output / "history.json").read_text())
     assert [entry["epoch"] for entry in history] == [1, 2, 3]
+    (learned,) = training_data_of(output / "best")
+    assert (learned.task, learned.split, learned.questions) == ("pre-training", "train.jsonl", 64)
     assert history[0]["qa"] == 0 < history[1]["qa"]
 
     again = run(*command, "--resume", cwd=folder)
