@@ -20,7 +20,7 @@ add = parser.add_argument
 add("--task", choices=TASKS, required=True, help="; ".join(f"{name}: {task.title}" for name, task in TASKS.items()))
 add("--recipe", type=Path, help="YAML file (default: examples/recipes/finetune_TASK.yaml)")
 add("--data", type=Path, help="folder that the task's files lie in")
-add("--train", dest="data.training", nargs="+", metavar="SPLIT", help="splits or files (default: the recipe's)")
+add("--train", dest="data.training", nargs="+", metavar="SPLIT", help="split, file, or NAME:PART on the Hub")
 add("--validation", dest="data.validation", nargs="+", metavar="SPLIT", help="to choose the checkpoint by")
 add("--test", dest="data.test", nargs="+", metavar="SPLIT", help="to judge it by (default: the recipe's)")
 add("--images", dest="data.images", metavar="FOLDER", help="of the pictures")

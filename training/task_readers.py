@@ -139,11 +139,12 @@ def own_questions(
     work: Path,
     images: Path | None = None,
     columns: Mapping[str, Any] | Sequence[str] | None = None,
-    part: str | None = None,
     configuration: str | None = None,
     kinds: Sequence[str] = (),
 ) -> QuestionSet:
     """A user's own questions: `split` is a file (CSV, TSV, JSON), a saved data set, or a name on the Hub.
+
+    Of a data set with several parts, `NAME:PART` takes one, such as `lmms-lab/VQAv2:validation`.
 
     Args:
         folder: that `split` is relative to.
@@ -151,21 +152,29 @@ def own_questions(
         work: unused.
         images: folder of the pictures, for data that name files.
         columns: names of the columns, see `read_own_questions`; also as `["image=file", "answer=label"]`.
-        part: of a data set, such as "train".
         configuration: of a data set on the Hub that has several.
         kinds: columns whose values are classes of questions, to break figures down.
 
     Raises:
         ValueError: columns that are not `name=column`; else as `read_own_questions`.
     """
-    inside = None if folder is None else folder / split
-    source = str(inside) if inside is not None and inside.exists() else split
+    source, part = _own_source(folder, split)
     if isinstance(columns, Sequence):
         if wrong := [entry for entry in columns if "=" not in entry]:
             raise ValueError(f"columns must be name=column, such as image=file_name, got {wrong[0]!r}.")
         columns = dict(entry.split("=", 1) for entry in columns)
     data = read_own_questions(source, columns, part, images, configuration=configuration, kinds=kinds)
     return QuestionSet(data.questions, lambda: data.images, notes=(data.report,))
+
+
+def _own_source(folder: Path | None, split: str) -> tuple[str, str | None]:
+    """A path, relative to the folder or as it stands, or a name on the Hub; and which part of it, if that is said."""
+    name, colon, part = split.rpartition(":")
+    for source, chosen in ((split, None), (name, part)) if colon else ((split, None),):
+        for place in ([folder / source] if folder is not None else []) + [Path(source)]:
+            if place.exists():
+                return str(place), chosen
+    return (name, part) if colon else (split, None)
 
 
 def image_ids_of(questions: Sequence[Question]) -> set[str]:
