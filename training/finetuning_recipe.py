@@ -121,6 +121,9 @@ class FineTuningRecipe:
             raise ValueError(f'withhold must be "image", "question" or nothing, got {self.withhold!r}.')
         if not isinstance(self.longest, int) or isinstance(self.longest, bool) or self.longest < 3:
             raise ValueError(f"max_length must be a whole number of at least 3, got {self.longest!r}.")
+        positions = self.model.get("max_position_embeddings", self.longest)
+        if self.longest > positions:
+            raise ValueError(f"max_length ({self.longest}) exceeds the model's max_position_embeddings ({positions}).")
 
     @property
     def kind(self) -> FineTuningTask:
@@ -240,7 +243,6 @@ class FineTuningRecipe:
                 said += f" {model.set_answers(data.answers, clean_answer)}."
             return model, said
         sizes = {
-            **({"max_position_embeddings": max(self.longest, 512)} if self.start else {}),
             **self.model,
             "vocab_size": len(data.processor.tokenizer),
             "visual_feat_dim": width,
@@ -279,7 +281,7 @@ class FineTuningRecipe:
         )
         common: dict[str, Any] = {
             "withhold": self.withhold,
-            "max_length": self.longest,
+            "max_length": data.processor.tokenizer.model_max_length,
             "saved_with_model": (card,),
         }
         if self.kind.figures is None:
@@ -302,9 +304,11 @@ class FineTuningRecipe:
             place = place_of(self.start["checkpoint"], folder)
             saved = LxmertProcessor.from_pretrained(place)
             processor = LxmertProcessor(saved.tokenizer, extractor or saved.region_extractor)
+            positions = LxmertConfig.from_pretrained(place).max_position_embeddings
         else:
             processor = LxmertProcessor(self._tokenizer(training, folder), extractor)
-        processor.tokenizer.model_max_length = self.longest
+            positions = self.longest
+        processor.tokenizer.model_max_length = min(self.longest, positions)
         return processor
 
     def _tokenizer(self, training: Sequence[Sequence[Question]], folder: Path | None) -> PreTrainedTokenizerBase:

@@ -117,7 +117,7 @@ def test_from_a_table_to_a_checkpoint(pictures: Path, tmp_path: Path) -> None:
 
 def test_a_checkpoint_brings_its_rows_extractor_and_card(pictures: Path, tmp_path: Path) -> None:
     folder = pictures.parent
-    first = own(training={"epochs": 1, "progress": False})
+    first = own(training={"epochs": 1, "progress": False}, max_length=16, model=SIZES | {"max_position_embeddings": 16})
     data = first.load_data(tmp_path / "first", folder, progress=False)
     model, _ = first.model_for(data, folder)
     best = train(model, first.task_for(data, folder), first.settings(tmp_path / "first")).best
@@ -130,6 +130,7 @@ def test_a_checkpoint_brings_its_rows_extractor_and_card(pictures: Path, tmp_pat
     )
     again = second.load_data(tmp_path / "second", folder, progress=False)
     assert again.processor.region_extractor is not None, "the checkpoint's"
+    assert again.processor.tokenizer.model_max_length == 16, "the checkpoint's positions, fewer than the task's 64"
     assert again.processor.tokenizer.get_vocab() == data.processor.tokenizer.get_vocab()
     moved, said = second.model_for(again, folder)
     assert "1 of 2 answers carried over, 1 new, 2 dropped" in said
@@ -247,6 +248,7 @@ def test_changes_go_before_the_file(tmp_path: Path) -> None:
         ({"task": "nlvr", "answers": {"file": "x"}}, ValueError, "has the answers false, true: leave answers out"),
         ({"answers": {"file": "x", "minimum_count": 2}}, ValueError, "a file or a minimum_count .*, got both"),
         ({"withhold": "images"}, ValueError, "withhold must be"),
+        ({"max_length": 40, "model": {"max_position_embeddings": 32}}, ValueError, r"\(40\) exceeds .* \(32\)"),
         ({"max_length": 2}, ValueError, "max_length must be a whole number of at least 3, got 2"),
     ],
 )
