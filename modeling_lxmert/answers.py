@@ -2,15 +2,16 @@
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
 from transformers import PreTrainedConfig
 
 from lxmert.configuration import LxmertConfig
+from lxmert.modeling_lxmert.fresh_head import reads_other_images, with_fresh_head
 from lxmert.modeling_lxmert.labels import class_texts, with_class_texts, write_class_texts
 from lxmert.modeling_lxmert.model import LxmertPreTrainedModel
 
@@ -101,7 +102,11 @@ class LxmertAnswering(LxmertPreTrainedModel):
             The layer whose rows are the answers.
         """
         old = self.get_qa_logit_layer()
-        if num_labels is None or old is None or num_labels == old.out_features:
+        if num_labels is None or old is None:
+            return old
+        if not isinstance(num_labels, int) or isinstance(num_labels, bool):
+            raise TypeError(f"num_labels must be a whole number, got {num_labels!r}.")
+        if num_labels == old.out_features:
             return old
         if num_labels < 1:
             raise ValueError(f"num_labels must be at least 1, got {num_labels}.")
@@ -121,9 +126,9 @@ class LxmertAnswering(LxmertPreTrainedModel):
         Raises:
             ValueError: another number of answers, the same answer twice, a head that has other texts already, or a
                 model whose `task_qa` is off.
+            TypeError: an answer that is no text.
         """
-        answers = list(answers)
-        self._check_answers(answers)
+        answers = self._checked_answers(answers)
         if len(answers) != self.num_qa_labels:
             raise ValueError(
                 f"answers must name the {self.num_qa_labels} rows of the head in their order, got {len(answers)}: find "
@@ -138,7 +143,12 @@ class LxmertAnswering(LxmertPreTrainedModel):
             )
         write_class_texts(self.config, answers)
 
-    def set_answers(self, answers: Sequence[str], normalize: Callable[[str], str] = str.strip) -> AnswerReport:
+    def set_answers(
+        self,
+        answers: Iterable[str],
+        normalize: Callable[[str], str] = str.strip,
+        unnamed_rows: Literal["refuse", "drop"] = "refuse",
+    ) -> AnswerReport:
         """Move the head to another answer list: rows go with the texts of their answers, never with their numbers.
 
         Rows keep dtype and device; answers that the old list lacks get fresh ones.
@@ -147,12 +157,24 @@ class LxmertAnswering(LxmertPreTrainedModel):
             answers: the new list; class ids follow its order.
             normalize: applied to the texts of both lists before they are compared, for instance
                 `lxmert.processing.clean_answer`, as the original does.
+            unnamed_rows: what becomes of a head without answer texts (`LABEL_i`), whose rows no text can find:
+                "refuse" it, for `name_answers` comes first, or "drop" its rows and start afresh.
 
         Raises:
-            ValueError: no answer, the same answer twice, or a model whose `task_qa` is off.
+            ValueError: no answer, the same answer twice, a head without answer texts, or a model whose `task_qa` is
+                off.
+            TypeError: an answer that is no text.
         """
-        self._check_answers(answers)
-        old = {normalize(text): row for row, text in reversed(self.config.id2label.items())}  # the first of equals wins
+        answers = self._checked_answers(answers)
+        if unnamed_rows not in ("refuse", "drop"):
+            raise ValueError(f'unnamed_rows must be "refuse" or "drop", got {unnamed_rows!r}.')
+        if class_texts(self.config) is None and unnamed_rows == "refuse":
+            raise ValueError(
+                f"The {self.num_qa_labels} rows of the head have no answer texts, so none can be found by text: call "
+                'name_answers with the list that it was trained with first, or pass unnamed_rows="drop" to start anew.'
+            )
+        named = {row: text for row, text in self.config.id2label.items() if text != f"LABEL_{row}"}
+        old = {normalize(text): row for row, text in reversed(named.items())}  # the first of equals wins
         rows = {i: old[normalize(text)] for i, text in enumerate(answers) if normalize(text) in old}
         wanted = {normalize(text) for text in answers}
         report = AnswerReport(
@@ -160,17 +182,24 @@ class LxmertAnswering(LxmertPreTrainedModel):
             new=[text for i, text in enumerate(answers) if i not in rows],
             dropped=[text for text in self.config.id2label.values() if normalize(text) not in wanted],
         )
-        self._replace_rows(list(answers), rows)
+        self._replace_rows(answers, rows)
         return report
 
-    def _check_answers(self, answers: Sequence[str]) -> None:
+    def _checked_answers(self, given: Iterable[str]) -> list[str]:
         if self.get_qa_logit_layer() is None:
             raise ValueError("task_qa is off in this model's configuration: it has no answer head to set answers of.")
+        if isinstance(given, str):
+            raise TypeError(f"answers must be several texts, got the one text {given!r}: put it into a list.")
+        answers = list(given)
+        for answer in answers:
+            if not isinstance(answer, str):
+                raise TypeError(f"answers must be texts, got {answer!r}.")
         if not answers:
             raise ValueError("answers holds no answer.")
         if len(set(answers)) < len(answers):
             twice = next(answer for i, answer in enumerate(answers) if answer in answers[:i])
             raise ValueError(f"answers holds {twice!r} twice: every answer needs one class id.")
+        return answers
 
     def _replace_rows(self, answers: list[str], rows: dict[int, int]) -> nn.Linear:
         """A layer for `answers`, whose row i is the old row `rows[i]` where there is one."""
@@ -187,7 +216,12 @@ class LxmertAnswering(LxmertPreTrainedModel):
 
     @staticmethod
     def _finalize_model_loading(model: Any, load_config: Any, loading_info: Any) -> Any:
-        """Rows that named answers do not fit are refused with the way out; else as in transformers."""
+        """Rows that named answers do not fit are refused with the way out; else as in transformers.
+
+        A head for two images, which a file may hold under the same names, is not read, not even in part.
+        """
+        if reads_other_images(model, loading_info):
+            return with_fresh_head(model, load_config, loading_info)
         answers = class_texts(model.config)
         shapes = {name: shape for name, shape, _ in loading_info.mismatched_keys}
         if answers is not None and shapes and not load_config.ignore_mismatched_sizes and shapes.keys() <= set(ROWS):

@@ -90,6 +90,8 @@ def check_regions(
             f"visual_feats has {_regions(shape)} but visual_pos has {_regions(tuple(visual_pos.shape[:-1]))}: "
             "every region needs one feature vector and one box."
         )
+    if shape[0] == 0:
+        raise ValueError("visual_feats is an empty batch: give the regions of at least one image.")
     if shape[-1] == 0:
         raise ValueError("visual_feats holds zero regions: give at least one, for instance the whole image.")
     _check_mask("visual_attention_mask", visual_attention_mask, shape, "visual_feats")

@@ -125,8 +125,9 @@ class LxmertForImageAndTextRetrieval(LxmertPreTrainedModel):
             TypeError: a keyword that is not about texts, or not about images.
             ValueError: as `forward`, or `pairs_per_tile` below 1.
         """
-        if pairs_per_tile < 1:
-            raise ValueError(f"pairs_per_tile must be at least 1, got {pairs_per_tile}.")
+        if not isinstance(pairs_per_tile, int) or isinstance(pairs_per_tile, bool) or pairs_per_tile < 1:
+            raise ValueError(f"pairs_per_tile must be a whole number of at least 1, got {pairs_per_tile!r}.")
+        texts, images = ({name: given[name] for name in given if given[name] is not None} for given in (texts, images))
         _refuse_others("texts", texts, TEXT_INPUTS)
         _refuse_others("images", images, IMAGE_INPUTS)
         check_words(
@@ -143,6 +144,15 @@ class LxmertForImageAndTextRetrieval(LxmertPreTrainedModel):
             visual_attention_mask=images.get("visual_attention_mask"),
         )
 
+        was_training = self.training
+        self.eval()  # a score must not depend on dropout
+        try:
+            return self._scores(texts, images, pairs_per_tile, progress)
+        finally:
+            self.train(was_training)
+
+    def _scores(self, texts: Tensors, images: Tensors, pairs_per_tile: int, progress: bool) -> torch.Tensor:
+        """(C, I, 2), of what was checked."""
         lengths = _lengths(texts)
         order = lengths.argsort(stable=True)  # a tile is as wide as its longest text
         lengths, texts = lengths[order], {name: tensor[order.to(tensor.device)] for name, tensor in texts.items()}

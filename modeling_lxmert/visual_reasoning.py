@@ -1,19 +1,17 @@
 """`LxmertForVisualReasoning`: is a sentence about two images true? (NLVR2, section 3.3)."""
 
-import logging
 from typing import Any
 
 import torch
 
 from lxmert.configuration import LxmertConfig
 from lxmert.modeling_lxmert.checks import check_class_ids, check_encoded, check_pairs, check_regions, check_words
+from lxmert.modeling_lxmert.fresh_head import reads_other_images, with_fresh_head
 from lxmert.modeling_lxmert.heads import LxmertVisualAnswerHead
 from lxmert.modeling_lxmert.labels import with_class_texts
 from lxmert.modeling_lxmert.losses import question_answering_loss
 from lxmert.modeling_lxmert.model import LxmertModel, LxmertPreTrainedModel
 from lxmert.modeling_lxmert.outputs import LxmertForVisualReasoningOutput
-
-logger = logging.getLogger(__name__)
 
 
 class LxmertForVisualReasoning(LxmertPreTrainedModel):
@@ -124,23 +122,9 @@ class LxmertForVisualReasoning(LxmertPreTrainedModel):
     @staticmethod
     def _finalize_model_loading(model: Any, load_config: Any, loading_info: Any) -> Any:
         """A head for one image, which a file may hold under the names of this one, is not read, not even in part."""
-        head = {f"answer_head.{name}" for name, _ in model.answer_head.named_parameters()}
-        others = {mismatch for mismatch in loading_info.mismatched_keys if mismatch[0] in head}
-        if not others:
-            return LxmertPreTrainedModel._finalize_model_loading(model, load_config, loading_info)
-        loading_info.mismatched_keys -= others
-        loading_info.missing_keys |= head
-        for parameter in model.answer_head.parameters():
-            parameter._is_hf_initialized = False  # what fitted was read already
-        model._keys_to_ignore_on_load_missing.add(r"^answer_head\.")  # one warning, ours, is enough
-        loading_info = LxmertPreTrainedModel._finalize_model_loading(model, load_config, loading_info)
-        loading_info.missing_keys |= head
-        logger.warning(
-            "The answer head in %s reads one image, that of LxmertForVisualReasoning two: its weights (answer_head.*) "
-            "start afresh and have to be trained.",
-            load_config.pretrained_model_name_or_path or "the state dict",
-        )
-        return loading_info
+        if reads_other_images(model, loading_info):
+            return with_fresh_head(model, load_config, loading_info)
+        return LxmertPreTrainedModel._finalize_model_loading(model, load_config, loading_info)
 
 
 def _twice(tensor: torch.Tensor | None, batch: int) -> torch.Tensor | None:

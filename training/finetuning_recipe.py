@@ -240,7 +240,7 @@ class FineTuningRecipe:
             if isinstance(model, LxmertForQuestionAnswering):
                 if "answers" in places:
                     model.name_answers(read_answer_list(places["answers"]))
-                said += f" {model.set_answers(data.answers, clean_answer)}."
+                said += f" {model.set_answers(data.answers, clean_answer, unnamed_rows='drop')}."
             return model, said
         sizes = {
             **self.model,

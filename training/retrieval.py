@@ -85,12 +85,7 @@ def score_captions(
         images |= without_image(images["visual_feats"])
     elif withhold == "question":
         texts |= without_question(processor, len(captions))
-    was_training = model.training
-    model.eval()
-    try:
-        logits = model.score_all_pairs(texts, images, pairs_per_tile, progress)
-    finally:
-        model.train(was_training)
+    logits = model.score_all_pairs(texts, images, pairs_per_tile, progress)
     return logits.float().softmax(-1)[..., 1], own
 
 

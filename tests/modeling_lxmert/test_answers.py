@@ -9,7 +9,13 @@ import torch
 import transformers
 from transformers import AutoModelForQuestionAnswering
 
-from lxmert import LxmertConfig, LxmertForPreTraining, LxmertForQuestionAnswering, LxmertModel
+from lxmert import (
+    LxmertConfig,
+    LxmertForPreTraining,
+    LxmertForQuestionAnswering,
+    LxmertForVisualReasoning,
+    LxmertModel,
+)
 from lxmert.modeling_lxmert.answers import LxmertAnswering
 from tests.conftest import SMALL, make_batch
 
@@ -80,9 +86,9 @@ def test_dtype_stays(dtype: torch.dtype) -> None:
 
 def test_the_device_stays() -> None:
     with torch.device("meta"):
-        model = LxmertForPreTraining(LxmertConfig(**SMALL))
-    report = model.set_answers(["LABEL_3", "blue"])
-    assert report.found == ["LABEL_3"]
+        model = make(LxmertForPreTraining)
+    report = model.set_answers(["no", "blue"])
+    assert report.found == ["no"]
     assert {parameter.device.type for parameter in model.answer_head.parameters()} == {"meta"}
     assert model.resize_num_qa_labels(9).weight.device.type == "meta"
 
@@ -350,3 +356,50 @@ def test_names_that_are_refused(old: list[str] | int, answers: list[str], messag
     assert model.config.id2label == before
     with pytest.raises(ValueError, match="task_qa is off"):
         LxmertForPreTraining(LxmertConfig(**SMALL, task_qa=False)).name_answers(answers)
+
+
+def test_rows_without_texts_are_not_thrown_away_unasked() -> None:
+    model = LxmertForQuestionAnswering(LxmertConfig(**SMALL))
+    before = model.get_qa_logit_layer()
+    with pytest.raises(ValueError, match=r"7 rows of the head have no answer texts.*call name_answers .* first"):
+        model.set_answers(["yes", "no"])
+    assert model.get_qa_logit_layer() is before
+    report = model.set_answers(["yes", "no"], unnamed_rows="drop")
+    assert (report.found, report.new) == ([], ["yes", "no"])
+    with pytest.raises(ValueError, match="unnamed_rows must be"):
+        model.set_answers(["yes"], unnamed_rows="keep")  # type: ignore[arg-type]
+
+
+def test_a_row_that_was_added_has_no_text_to_be_found_by() -> None:
+    model = make(LxmertForQuestionAnswering)
+    model.resize_num_qa_labels(5)
+    assert model.set_answers(["LABEL_4", "no"]).found == ["no"]
+
+
+@pytest.mark.parametrize("method", ["set_answers", "name_answers"])
+def test_answers_are_several_texts(method: str) -> None:
+    model = make(LxmertForQuestionAnswering)
+    with pytest.raises(TypeError, match="answers must be several texts, got the one text 'yes'"):
+        getattr(model, method)("yes")
+    with pytest.raises(TypeError, match="answers must be texts, got 1"):
+        getattr(model, method)([1, 2])
+    assert model.set_answers(answer for answer in ("no", "red")).found == ["no", "red"]
+    with pytest.raises(TypeError, match="num_labels must be a whole number, got True"):
+        model.resize_num_qa_labels(True)
+
+
+def test_a_head_for_two_images_is_not_read_in_part(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    reasoning = LxmertForVisualReasoning(LxmertConfig(**SMALL))
+    torch.nn.init.normal_(reasoning.answer_head.logit_fc[-1].weight)
+    torch.nn.init.normal_(reasoning.answer_head.logit_fc[2].weight)
+    reasoning.save_pretrained(tmp_path)
+    for model_class in CLASSES:
+        caplog.clear()
+        model, report = model_class.from_pretrained(
+            tmp_path, id2label={0: "red", 1: "blue", 2: "green"}, output_loading_info=True
+        )
+        assert torch.equal(model.lxmert.pooler.dense.weight, reasoning.lxmert.pooler.dense.weight)
+        assert list(model.config.id2label.values()) == ["red", "blue", "green"]
+        assert torch.equal(model.answer_head.logit_fc[2].weight, torch.ones(64)), "fresh"
+        assert "answer_head.logit_fc.2.weight" in report["missing_keys"]
+        assert "reads another number of images" in caplog.text

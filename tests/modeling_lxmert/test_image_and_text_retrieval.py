@@ -149,7 +149,7 @@ def test_bad_collections_are_refused(
 
 
 def test_a_tile_holds_at_least_one_pair(model: LxmertForImageAndTextRetrieval) -> None:
-    with pytest.raises(ValueError, match="pairs_per_tile must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="pairs_per_tile must be a whole number of at least 1, got 0"):
         model.score_all_pairs(*texts_and_images(), pairs_per_tile=0)
 
 
@@ -234,3 +234,30 @@ def test_the_classes_are_named_in_a_copy(small_config: Callable[..., LxmertConfi
     model = LxmertForImageAndTextRetrieval(config)
     assert model.config.id2label == {0: "not matched", 1: "matched"}
     assert (config.num_qa_labels, config.id2label[6]) == (7, "LABEL_6")
+
+
+def test_scores_do_not_depend_on_dropout(model: LxmertForImageAndTextRetrieval) -> None:
+    texts, images = texts_and_images()
+    expected = model.score_all_pairs(texts, images, progress=False)
+    model.train()
+    scores = model.score_all_pairs(texts, images, progress=False)
+    assert torch.equal(scores, expected)
+    assert not scores.requires_grad
+    assert model.training
+
+
+def test_what_is_left_out_may_be_said(model: LxmertForImageAndTextRetrieval) -> None:
+    inputs = make_batch()
+    texts = {"input_ids": inputs["input_ids"], "attention_mask": None, "inputs_embeds": None}
+    images = {"visual_feats": inputs["visual_feats"], "visual_pos": inputs["visual_pos"], "visual_attention_mask": None}
+    scores = model.score_all_pairs(texts, images, progress=False)  # type: ignore[arg-type]
+    torch.testing.assert_close(scores[1, 2], pair_by_pair(model, *plain(texts, images))[1, 2])
+    none = {name: tensor[:0] for name, tensor in inputs.items() if name != "input_ids"}
+    with pytest.raises(ValueError, match="visual_feats is an empty batch"):
+        model.score_all_pairs({"input_ids": inputs["input_ids"]}, none, progress=False)
+    with pytest.raises(ValueError, match=r"whole number of at least 1, got 2\.5"):
+        model.score_all_pairs(texts, images, pairs_per_tile=2.5)  # type: ignore[arg-type]
+
+
+def plain(*inputs: dict) -> list[Tensors]:
+    return [{name: tensor for name, tensor in part.items() if tensor is not None} for part in inputs]

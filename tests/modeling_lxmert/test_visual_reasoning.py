@@ -196,7 +196,8 @@ def test_encoders_of_another_head_are_taken_and_the_head_is_not(
     assert not report["unexpected_keys"]
     assert not report["mismatched_keys"]
     assert len(caplog.records) == 1
-    assert f"The answer head in {tmp_path} reads one image, that of LxmertForVisualReasoning two" in caplog.text
+    said = f"The answer head in {tmp_path} reads another number of images than that of LxmertForVisualReasoning"
+    assert said in caplog.text
     half = LxmertForVisualReasoning.from_pretrained(tmp_path, dtype=torch.bfloat16)
     assert {parameter.dtype for parameter in half.parameters()} == {torch.bfloat16}
 
@@ -209,7 +210,7 @@ def test_a_checkpoint_without_a_head_is_reported_as_usual(
     model, report = LxmertForVisualReasoning.from_pretrained(tmp_path, output_loading_info=True)
     assert torch.equal(model.lxmert.pooler.dense.weight, base.pooler.dense.weight)
     assert len(report["missing_keys"]) == 6
-    assert "reads one image" not in caplog.text
+    assert "reads another number" not in caplog.text
 
 
 def test_encoders_of_other_sizes_are_an_error(
