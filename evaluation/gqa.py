@@ -4,9 +4,8 @@ They follow the official `eval.py` (in eval.zip on gqadataset.org), but lie in [
 Grounding, which needs scene graphs, is not among them.
 """
 
-import json
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,14 @@ import evaluate
 
 from lxmert.evaluation.given_answers import Means, check_answers, check_known, first_few, question_ids, read_fields
 from lxmert.processing.questions import Question
+from lxmert.processing.whole_json import read_json
 
 KINDS = ("structural", "semantic", "steps")
 OPEN = "query"  # the structural type of open questions; those of all others are binary, "choose" included
 COMMON = "Common"  # in the detailed type of questions for what two things share
 COMMON_ANSWERS = frozenset(("color", "material", "shape"))
 DISTRIBUTION_SCALE = 100  # the official figure is chi-square over this
-Choices = Mapping[str, Mapping[str, Sequence[str]]]
+Choices = Mapping[str, Mapping[str, Collection[str]]]
 
 
 def gqa_figures(
@@ -53,7 +53,8 @@ def gqa_figures(
         progress: shows a bar where this takes a while.
 
     Raises:
-        ValueError: ids do not fit together, right answers are withheld, no question is balanced, or choices lacks one.
+        ValueError: ids do not fit together, right answers are withheld, no question is balanced, or choices lacks one
+            or is something else; names the file.
         TypeError: an answer that is no text.
 
     Example:
@@ -72,7 +73,7 @@ def gqa_figures(
     """
     ids = question_ids(questions)
     check_answers([], answers, known=ids)
-    allowed = _read_choices(choices) if isinstance(choices, str | Path) else choices
+    allowed = None if choices is None else _checked_choices(choices)
     means, groups = Means(), _Groups()
     right: dict[str, bool] = {}
     balanced: dict[str, tuple[str, ...]] = {}  # with the questions that they entail
@@ -116,7 +117,7 @@ def _add_accuracy(means: Means, question: Question, right: bool) -> None:
         means.add(right, "accuracy", "words", str(len(question.text.split())))
 
 
-def _add_choices(means: Means, question: Question, answer: str, choices: Mapping[str, Sequence[str]]) -> None:
+def _add_choices(means: Means, question: Question, answer: str, choices: Mapping[str, Collection[str]]) -> None:
     common = COMMON in question.kinds.get("detailed", "")
     means.add(answer in (COMMON_ANSWERS if common else choices["valid"]), "validity")
     means.add(answer in (COMMON_ANSWERS if common else choices["plausible"]), "plausibility")
@@ -154,17 +155,24 @@ class _Groups:
         return {"distribution": weighted / sum(map(Counter.total, self.right.values())) / DISTRIBUTION_SCALE}
 
 
-def _read_choices(path: str | Path) -> Choices:
-    choices = json.loads(Path(path).read_text(encoding="utf-8"))
-    if not isinstance(choices, dict):
-        raise ValueError(f"{path} is no choices file of GQA: it must be one JSON object of questions by id.")
-    for name, entry in choices.items():
+def _checked_choices(choices: Choices | str | Path) -> Choices:
+    source = str(choices) if isinstance(choices, str | Path) else "choices"
+    found: Choices = read_json(choices) if isinstance(choices, str | Path) else choices
+    if not isinstance(found, Mapping):
+        raise ValueError(f"{source} is no choices file of GQA: it must be one JSON object of questions by id.")
+    for name, entry in found.items():
         for field in ("valid", "plausible"):
-            if not isinstance(entry, dict) or not isinstance(entry.get(field), list):
+            if not isinstance(entry, Mapping) or not _are_texts(entry.get(field)):
                 raise ValueError(
-                    f"{path}, question {name!r}: {field!r} must be a list of answers: is it GQA's choices?"
+                    f"{source}, question {name!r}: {field!r} must be a list of answers: is it GQA's choices?"
                 )
-    return choices
+    return found
+
+
+def _are_texts(value: object) -> bool:
+    if isinstance(value, str | Mapping) or not isinstance(value, Collection):
+        return False
+    return all(isinstance(answer, str) for answer in value)
 
 
 class GqaAccuracy(evaluate.Metric):

@@ -1,6 +1,5 @@
 """Answers: cleaned, counted into a table, or read from a released list."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ import datasets
 import pyarrow.compute as pc
 
 from lxmert.processing.questions import Question, QuestionTable
+from lxmert.processing.whole_json import is_unicode, read_json
 
 ARTICLES = ("a ", "an ", "the ")
 NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
@@ -135,16 +135,21 @@ def read_answer_list(path: str | Path, sources: Sequence[str] | None = None) -> 
         sources: keep the answers of these data sets only (the original's `qa_sets`); for the second form.
 
     Raises:
-        ValueError: another form, an answer that comes twice, or `sources` that the file does not know.
+        FileNotFoundError: no such file.
+        ValueError: broken JSON, another form, an answer that comes twice, is blank (but the empty one, which the
+            original's list has) or no valid Unicode, or `sources` that the file does not know.
     """
     path = Path(path)
-    content = json.loads(path.read_text(encoding="utf-8"))
+    content = read_json(path)
     if isinstance(content, list) and content and all(isinstance(entry, str) for entry in content):
         if sources is not None:
             raise ValueError(f"{path} does not say which data set an answer is from: leave sources out.")
         answers: list[str] = content
     else:
         answers = _answers_of_sources(path, content, sources)
+    for answer in answers:
+        if not is_unicode(answer) or (answer and not answer.strip()):
+            raise ValueError(f"{path} has {answer!a:.80}, which is no answer: it is blank or no valid Unicode text.")
     repeated = [answer for answer, count in Counter(answers).items() if count > 1]
     if repeated:
         raise ValueError(f"{path} has the answer {repeated[0]!r} more than once: every answer is one row of the head.")
@@ -165,4 +170,6 @@ def _answers_of_sources(path: Path, content: object, sources: Sequence[str] | No
 
 
 def _is_sourced_answer(entry: object) -> bool:
-    return isinstance(entry, dict) and isinstance(entry.get("ans"), str) and isinstance(entry.get("dsets"), list)
+    if not (isinstance(entry, dict) and isinstance(entry.get("ans"), str) and isinstance(entry.get("dsets"), list)):
+        return False
+    return all(isinstance(source, str) for source in entry["dsets"])

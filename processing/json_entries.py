@@ -10,6 +10,8 @@ from typing import Any
 CHUNK_BYTES = 1 << 20
 LONGEST_ENTRY = 1 << 26
 SPACE = " \t\r\n"
+UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+GZIP_MARK = b"\x1f\x8b"
 Progress = Callable[[int], Any]  # told how many bytes were read
 
 
@@ -30,6 +32,22 @@ class BrokenJsonError(ValueError):
         return f"{self.place}: broken JSON ({self.reason}); mend the file."
 
 
+def reason_of(error: Exception) -> str:
+    """What is wrong with a text that json refuses, in a few words."""
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
+        return str(error)
+    return "a whole number of too many digits"
+
+
+def coding_of(content: bytes) -> str:
+    """What a file is whose content, or its beginning, is no UTF-8: "gzip", "UTF-16"; nothing if that does not show."""
+    if content.startswith(GZIP_MARK):
+        return "gzip"
+    return "UTF-16" if content.startswith(UTF_16_MARKS) or b"\0" in content[:2] else ""
+
+
 def first_character(path: Path) -> str:
     """What a file begins with, after a byte order mark and spaces; nothing for an empty file."""
     with path.open("rb") as file:
@@ -37,7 +55,7 @@ def first_character(path: Path) -> str:
 
 
 def line_entries(path: Path, progress: Progress) -> Iterator[tuple[int, Any]]:
-    """Number and value of each line that is not empty; of a line that is no JSON, the error in the value's place.
+    """Number and value of each line that is not empty; of a line that is no JSON, a `ValueError` in the value's place.
 
     Raises:
         BrokenJsonError: a line of 64 MB.
@@ -49,9 +67,10 @@ def line_entries(path: Path, progress: Progress) -> Iterator[tuple[int, Any]]:
                 raise BrokenJsonError(f"{path}, row {number}", f"no end of the line within {LONGEST_ENTRY:,} bytes")
             if line.strip():
                 try:
-                    yield number, json.loads(line)
-                except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-                    yield number, error
+                    value = json.loads(line)
+                except (ValueError, RecursionError) as error:
+                    value = ValueError(reason_of(error))
+                yield number, value
 
 
 def list_entries(path: Path, progress: Progress, field: str | None = None) -> Iterator[tuple[int, Any]]:
@@ -142,10 +161,11 @@ class _Cursor:
                 value, end = self._decoder.raw_decode(self._rest, self._position)
                 if end + 2 < len(self._rest) or not self._fill():  # a number may go on in the next chunk, as 1e- does
                     break
-            except (json.JSONDecodeError, RecursionError) as error:
+            except json.JSONDecodeError as error:
                 if len(self._rest) - self._position > LONGEST_ENTRY or not self._fill():
-                    reason = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply"
-                    raise BrokenJsonError(f"{self.name}, {place}", reason) from error
+                    raise BrokenJsonError(f"{self.name}, {place}", error.msg) from error
+            except (ValueError, RecursionError) as error:  # more of the file does not mend it
+                raise BrokenJsonError(f"{self.name}, {place}", reason_of(error)) from error
         self._position = end
         return value
 

@@ -1,6 +1,5 @@
 """From JSON files and data sets to rows of image, sentence and answers, one after the other."""
 
-import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -64,7 +63,7 @@ def rows_of_file(
     """
     for origin, entry in _entries(path, progress):
         try:
-            if isinstance(entry, json.JSONDecodeError | UnicodeDecodeError | RecursionError):
+            if isinstance(entry, ValueError):
                 raise FieldError("row", f"broken JSON ({entry}); write one object", "broken JSON")
             if not isinstance(entry, dict):
                 raise FieldError("row", f"must be an object, got {_short(entry)}", "not an object")

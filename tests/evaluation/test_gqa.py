@@ -108,11 +108,22 @@ def test_validity_and_plausibility(tmp_path: Path) -> None:
         ({"a": {"valid": ["red"]}}, "question 'a': 'plausible' must be a list"),
         ({"a": {"valid": "red", "plausible": []}}, "question 'a': 'valid' must be a list"),
         ({"a": ["red"]}, "question 'a': 'valid' must be a list"),
+        ({"a": {"valid": ["red"], "plausible": [1]}}, "question 'a': 'plausible' must be a list of answers"),
     ],
 )
 def test_other_choices_are_refused(content: object, message: str, tmp_path: Path) -> None:
     (tmp_path / "choices.json").write_text(json.dumps(content))
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message) as caught:
+        gqa_figures(questions(), ANSWERS, tmp_path / "choices.json")
+    assert str(caught.value).startswith(f"{tmp_path}/choices.json")
+    with pytest.raises(ValueError, match=message) as caught:
+        gqa_figures(questions(), ANSWERS, content)  # type: ignore[arg-type]
+    assert str(caught.value).startswith("choices")
+
+
+def test_broken_choices_are_named(tmp_path: Path) -> None:
+    (tmp_path / "choices.json").write_text("{")
+    with pytest.raises(ValueError, match=r"choices\.json: broken JSON"):
         gqa_figures(questions(), ANSWERS, tmp_path / "choices.json")
 
 

@@ -154,9 +154,17 @@ def test_the_released_lists_are_clean(released: Path) -> None:
         ([], "must be a JSON list of answers"),
         ({"yes": 0}, "must be a JSON list of answers"),
         ([{"ans": "yes"}], "must be a JSON list of answers"),
+        ([{"ans": "yes", "dsets": [["vqa"]]}], "must be a JSON list of answers"),
+        (["yes", " "], r"answers\.json has ' ', which is no answer: it is blank"),
+        ([{"ans": "\ud800", "dsets": ["vqa"]}], r"answers\.json has '\\ud800', which is no answer"),
     ],
 )
 def test_other_lists_are_refused(content: object, message: str, tmp_path: Path) -> None:
     (tmp_path / "answers.json").write_text(json.dumps(content))
     with pytest.raises(ValueError, match=message):
         read_answer_list(tmp_path / "answers.json")
+
+
+def test_an_empty_answer_is_one_as_in_the_original_list(tmp_path: Path) -> None:
+    (tmp_path / "answers.json").write_text('\ufeff["", "yes"]', encoding="utf-8")
+    assert read_answer_list(tmp_path / "answers.json") == ["", "yes"]

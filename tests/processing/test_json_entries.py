@@ -13,6 +13,7 @@ from lxmert.processing.json_entries import (
     list_entries,
     object_entries,
 )
+from lxmert.processing.record_rows import FieldNames, rows_of_file
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
@@ -111,3 +112,21 @@ def test_a_line_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
 def test_first_characters(tmp_path: Path) -> None:
     assert first_character(written(tmp_path, "\ufeff \n[1]")) == "["
     assert first_character(written(tmp_path, " \n")) == ""
+
+
+@pytest.mark.parametrize("inner", ["9" * 5000, "[" * 100_000])
+def test_what_more_of_the_file_does_not_mend_is_named_at_once(inner: str, tmp_path: Path) -> None:
+    reason = "a whole number of too many digits" if inner[0] == "9" else "nested too deeply"
+    path, counts = written(tmp_path, f'[{{"a": 1}}, {{"a": {inner}}}, ' + " " * 5_000_000), list[int]()
+    with pytest.raises(BrokenJsonError, match=rf"a\.json, entry 2: broken JSON \({reason}\)"):
+        list(list_entries(path, counts.append))
+    assert sum(counts) < 3_000_000, "not read to its end"
+    path = written(tmp_path, f'{{"x": {inner}}}')
+    with pytest.raises(BrokenJsonError, match=rf"entry 'x': broken JSON \({reason}\)"):
+        list(object_entries(path, nothing))
+    path = written(tmp_path, f'{{"a": 1}}\n{{"a": {inner}}}\n{{"a": 3}}')
+    values = dict(line_entries(path, nothing))
+    assert (values[1], str(values[2]), values[3]) == ({"a": 1}, reason, {"a": 3})
+    path = path.rename(tmp_path / "a.jsonl")
+    rows = list(rows_of_file(path, FieldNames(), "own", nothing, nothing))
+    assert [str(row) for row in rows if reason in str(row)] == [str(rows[1])]
