@@ -23,7 +23,7 @@ def answer_accuracy(predictions: Sequence[Hashable], references: Sequence[Hashab
     """
     if len(predictions) != len(references) or not len(references):
         raise ValueError(f"Accuracy needs equal counts above 0, got {len(predictions)} and {len(references)}.")
-    return sum(p == r for p, r in zip(predictions, references, strict=True)) / len(references)
+    return float(sum(p == r for p, r in zip(predictions, references, strict=True)) / len(references))
 
 
 def answer_figures(
@@ -96,6 +96,8 @@ def majority_per_question_accuracy(training: Sequence[tuple[str, str]], testing:
 class AnswerAccuracy(evaluate.Metric):
     """`answer_accuracy` for class ids as an `evaluate` metric; works without network.
 
+    `compute` raises a ValueError where predictions or references are no whole numbers.
+
     Example:
         >>> AnswerAccuracy().compute(predictions=[3, 1], references=[3, 2])
         {'accuracy': 0.5}
@@ -106,8 +108,12 @@ class AnswerAccuracy(evaluate.Metric):
             description="Share of answers that are right.",
             citation="",
             inputs_description="predictions and references: class ids of equal count",
-            features=datasets.Features({name: datasets.Value("int64") for name in ("predictions", "references")}),
-        )
+            features=datasets.Features({name: datasets.Value("float64") for name in ("predictions", "references")}),
+        )  # as integers, fractions would be cut off before anything could refuse them
 
     def _compute(self, predictions: Any, references: Any) -> dict[str, float]:
+        for name, values in (("predictions", predictions), ("references", references)):
+            for value in values:
+                if not float(value).is_integer():
+                    raise ValueError(f"{name} must be class ids, whole numbers, got {value}: take the largest logit's.")
         return {"accuracy": answer_accuracy(predictions, references)}

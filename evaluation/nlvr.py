@@ -29,7 +29,7 @@ def nlvr_figures(questions: Sequence[Question], answers: Mapping[str, str], prog
 
     Raises:
         ValueError: ids do not fit together, right answers are withheld, only some questions have a sentence's id, or an
-            answer is neither.
+            answer, right or given, is neither.
         TypeError: an answer that is no text.
 
     Example:
@@ -51,6 +51,11 @@ def nlvr_figures(questions: Sequence[Question], answers: Mapping[str, str], prog
     for name, question in read_fields(questions, ["scores", "kinds"], progress):
         if question.answer is None:
             withheld.append(name)
+        elif question.answer not in ANSWERS:
+            raise ValueError(
+                f"questions must have the right answer 'true' or 'false', got {question.answer!r} for question "
+                f"{name!r}."
+            )
         right = answers[name] == question.answer
         means.add(right, "accuracy")
         if "sentence" in question.kinds:

@@ -9,6 +9,7 @@
 | answers | JSON lines, for any other data | `{"question_id": "a7", "answer": "red", "probability": 0.9}` |
 """
 
+import io
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,8 +18,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lxmert.evaluation.given_answers import check_answers, first_few, question_ids
+from lxmert.processing.json_entries import BrokenJsonError, reason_of
 from lxmert.processing.questions import Question
 from lxmert.processing.record_tables import write_whole
+from lxmert.processing.whole_json import is_unicode, read_json, read_utf8
 
 SubmissionKind = Literal["vqa", "gqa", "nlvr2", "nlvr", "answers"]
 
@@ -87,8 +90,8 @@ def write_submission(
         probabilities: of the answers by question id, in [0, 1]; for "answers" only.
 
     Raises:
-        ValueError: an id, answer or probability that the file cannot have, no answer, or answers that do not fit the
-            questions. Nothing is written then.
+        ValueError: an id, answer or probability that the file cannot have, no answer, answers that do not fit the
+            questions, or a path where no file can be. Nothing is written then.
         TypeError: an answer that is no text.
 
     Example:
@@ -111,6 +114,10 @@ def write_submission(
     if probabilities is not None:
         _check_probabilities(kind, answers, probabilities)
     path = Path(path)
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder: name a file in it.")
+    if files := [str(parent) for parent in path.parents if parent.exists() and not parent.is_dir()]:
+        raise ValueError(f"{path} cannot be written: {files[0]} is a file, not a folder.")
     path.parent.mkdir(parents=True, exist_ok=True)
 
     def write(work: Path) -> None:
@@ -132,23 +139,21 @@ def read_submission(path: str | Path, kind: SubmissionKind) -> dict[str, str]:
         and NLVR2 "true" and "false".
 
     Raises:
-        ValueError: a file of another kind, broken JSON, a record with a missing or wrong field, an id that comes twice,
-            or no record. It names file, record and field.
+        FileNotFoundError: no such file.
+        ValueError: a folder, a file of another kind or encoding, broken JSON, a record with a missing or wrong field,
+            an id that comes twice, or no record. It names file, record and field.
     """
     path, form = Path(path), _form(kind)
     answers: dict[str, str] = {}
     unit = "record" if form.layout == "JSON list" else "line"
-    try:
-        for number, record in _records(path, form):
-            try:
-                name, answer = _parse(form, kind, record)
-                if name in answers:
-                    raise ValueError(f"{form.id_field} {name!r} comes a second time.")
-            except ValueError as error:
-                raise ValueError(f"{path}, {unit} {number}: {error}") from None
-            answers[name] = answer
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is no UTF-8 text ({error}): is it a file of answers?") from error
+    for number, record in _records(path, form):
+        try:
+            name, answer = _parse(form, kind, record)
+            if name in answers:
+                raise ValueError(f"{form.id_field} {name!r} comes a second time.")
+        except ValueError as error:
+            raise ValueError(f"{path}, {unit} {number}: {error}") from None
+        answers[name] = answer
     if not answers:
         raise ValueError(f"{path} holds no answer.")
     return answers
@@ -165,6 +170,9 @@ def _check(form: Form, kind: str, name: str, answer: str) -> None:
         raise ValueError(
             f"{form.id_field} must look like {form.example} for {kind!r}, got {name!r}: is it another data set's?"
         )
+    for field, text in ((form.id_field, name), (form.answer_field, answer)):
+        if not is_unicode(text):
+            raise ValueError(f"{field} is no valid Unicode text: {text!a:.80}.")
     if form.spellings and answer not in form.spellings:
         raise ValueError(f"{form.answer_field} must be 'true' or 'false' for {kind!r}, got {answer!r}.")
 
@@ -202,25 +210,25 @@ def _lines(form: Form, answers: Mapping[str, str], probabilities: Mapping[str, f
 def _records(path: Path, form: Form) -> Iterator[tuple[int, Any]]:
     if form.layout == "JSON list":
         try:
-            records = json.loads(path.read_text(encoding="utf-8-sig"))
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise ValueError(f"{path}: broken JSON ({error}): is it whole, and a JSON list?") from error
+            records = read_json(path)
+        except BrokenJsonError as error:
+            raise ValueError(f"{path}: broken JSON ({error.reason}): is it whole, and a JSON list?") from error
         if not isinstance(records, list):
             raise ValueError(f"{path} must hold one JSON list of answers, got {_short(records)}.")
         yield from enumerate(records, start=1)
         return
-    with path.open(encoding="utf-8-sig") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            if form.layout == "values":
-                yield number, line.strip().split(",")
-                continue
-            try:
-                record = json.loads(line)
-            except (json.JSONDecodeError, RecursionError) as error:
-                raise ValueError(f"{path}, line {number}: broken JSON ({error}); write one object a line.") from error
-            yield number, record
+    for number, line in enumerate(io.StringIO(read_utf8(path), newline=None), start=1):
+        if not line.strip():
+            continue
+        if form.layout == "values":
+            yield number, line.strip().split(",")
+            continue
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            reason = reason_of(error)
+            raise ValueError(f"{path}, line {number}: broken JSON ({reason}); write one object a line.") from error
+        yield number, record
 
 
 def _parse(form: Form, kind: str, record: Any) -> tuple[str, str]:
@@ -250,4 +258,5 @@ def _parse(form: Form, kind: str, record: Any) -> tuple[str, str]:
 
 def _short(value: object) -> str:
     text = json.dumps(value, ensure_ascii=False)
+    text = text if is_unicode(text) else json.dumps(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -27,12 +27,15 @@ def vqa_accuracy(answer: str, annotators: Sequence[str]) -> float:
 
     Raises:
         ValueError: no annotator.
+        TypeError: one text in place of the annotators' answers.
 
     Example:
         >>> annotators = ["cat"] * 2 + ["kitten"] + ["dog."] * 7
         >>> vqa_accuracy("A cat", annotators), vqa_accuracy("kitten", annotators), vqa_accuracy("dog", annotators)
         (0.6, 0.3, 1.0)
     """
+    if isinstance(annotators, str):
+        raise TypeError(f"annotators must be a sequence of answers, got the text {annotators!r}: put it into a list.")
     if len(set(annotators)) > 1:
         annotators = [remove_vqa_punctuation(given) for given in annotators]
     return annotator_agreement(annotators.count(normalize_vqa_answer(answer)), len(annotators))

@@ -1,4 +1,6 @@
+import numpy as np
 import pytest
+import torch
 
 from lxmert.evaluation import AnswerAccuracy, answer_accuracy, answer_figures, majority_per_question_accuracy
 from lxmert.processing import Question, QuestionTable
@@ -14,6 +16,20 @@ def test_the_metric_counts_batches_together() -> None:
     metric.add_batch(predictions=[0, 1], references=[0, 0])
     metric.add_batch(predictions=[5], references=[5])
     assert metric.compute() == {"accuracy": pytest.approx(2 / 3)}
+
+
+@pytest.mark.parametrize("value", [1.7, -0.5, float("nan"), float("inf")])
+def test_the_metric_cuts_nothing_off(value: float) -> None:
+    with pytest.raises(ValueError, match=f"predictions must be class ids, whole numbers, got {value}"):
+        AnswerAccuracy().compute(predictions=[1, value], references=[1, 1])
+    with pytest.raises(ValueError, match=f"references must be class ids, whole numbers, got {value}"):
+        AnswerAccuracy().compute(predictions=[1, 1], references=[value, 1])
+
+
+def test_the_accuracy_is_a_float_whatever_it_counts() -> None:
+    for kind in (np.array, list, torch.tensor):
+        assert type(answer_accuracy(kind([1, 2]), kind([1, 3]))) is float
+        assert AnswerAccuracy().compute(predictions=kind([1, 2]), references=kind([1, 3])) == {"accuracy": 0.5}
 
 
 def test_majority_by_hand() -> None:

@@ -44,6 +44,15 @@ def test_other_answers_are_refused(answer: str) -> None:
         nlvr_figures(examples(("s", "true"), ("s", "true")), given_answers("true", answer))
 
 
+def test_other_right_answers_are_refused() -> None:
+    for answer in ("True", "yes", ""):
+        problem = f"the right answer 'true' or 'false', got '{answer}' for question '1'"
+        with pytest.raises(ValueError, match=problem):
+            nlvr_figures(examples(("s", "true"), ("s", answer)), given_answers("true", "true"))
+        with pytest.raises(ValueError, match=problem):
+            NlvrAccuracy().compute(predictions=["true"] * 2, references=["true", answer], sentences=["s", "s"])
+
+
 @given(st.lists(st.lists(st.booleans(), min_size=4, max_size=4), min_size=1, max_size=6))
 def test_consistency_of_sentences_of_one_size_is_at_most_the_accuracy(sentences: list[list[bool]]) -> None:
     asked = examples(*((str(number), "true") for number, rights in enumerate(sentences) for _ in rights))

@@ -99,9 +99,28 @@ def test_answers_must_fit_the_questions(tmp_path: Path) -> None:
 
 
 def test_a_text_that_no_file_can_hold_leaves_nothing_behind(tmp_path: Path) -> None:
-    with pytest.raises(UnicodeEncodeError):
+    with pytest.raises(ValueError, match=r"answers, question 'b': answer is no valid Unicode text: '\\ud800'"):
         write_submission(tmp_path / "file", "answers", {"a": "red", "b": "\ud800"})
+    with pytest.raises(ValueError, match="questionId is no valid Unicode text"):
+        write_submission(tmp_path / "file", "gqa", {"\ud800": "red"})
     assert not list(tmp_path.iterdir())
+
+
+def test_paths_where_no_file_can_be(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("before")
+    with pytest.raises(ValueError, match=f"{tmp_path} is a folder: name a file in it"):
+        write_submission(tmp_path, "gqa", {"a": "red"})
+    with pytest.raises(ValueError, match="file/new/answers cannot be written: .*/file is a file, not a folder"):
+        write_submission(tmp_path / "file" / "new" / "answers", "gqa", {"a": "red"})
+    with pytest.raises(ValueError, match=f"{tmp_path} is a folder: name a file in it"):
+        read_submission(tmp_path, "nlvr2")
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("file", "before")]
+
+
+def test_a_line_ends_where_lines_end_only(tmp_path: Path) -> None:
+    text = '{"question_id": "a", "answer": "one\u2028two\x85"}\r\n{"question_id": "b", "answer": "no"}\n'
+    (tmp_path / "file").write_text(text, encoding="utf-8", newline="")
+    assert read_submission(tmp_path / "file", "answers") == {"a": "one\u2028two\x85", "b": "no"}
 
 
 @pytest.mark.parametrize(
@@ -141,6 +160,11 @@ def test_a_text_that_no_file_can_hold_leaves_nothing_behind(tmp_path: Path) -> N
         ("nlvr", "", "file holds no answer"),
         ("answers", FILES["answers"] + "{", r"line 3: broken JSON \(.*\); write one object a line"),
         ("answers", '"yes"\n', 'line 1: must be an object, got "yes"'),
+        ("gqa", '[{"questionId": "a", "prediction": "\\ud800"}]', "record 1: prediction is no valid Unicode text"),
+        ("gqa", '[{"questionId": "\\ud800", "prediction": "a"}]', "record 1: questionId is no valid Unicode text"),
+        ("vqa", '[{"question_id": "\\ud800", "answer": "a"}]', r'must be a whole number .*, got "\\ud800"'),
+        ("vqa", '[{"question_id": ' + "9" * 5000 + "}]", r"file: broken JSON \(a whole number of too many digits\)"),
+        ("answers", '\n{"question_id": ' + "9" * 5000, r"line 2: broken JSON \(a whole number of too many digits\)"),
         ("vqua", FILES["vqa"], "kind must be one of .*, got 'vqua'"),
     ],
 )
@@ -153,7 +177,7 @@ def test_other_files_are_refused(kind: SubmissionKind, content: str, message: st
 @pytest.mark.parametrize("kind", ANSWERS)
 def test_what_is_no_text_is_refused(kind: SubmissionKind, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"\xff\xfe\x00[")
-    with pytest.raises(ValueError, match="file is no UTF-8 text"):
+    with pytest.raises(ValueError, match=r"file, line 1: no UTF-8 \(UTF-16\)"):
         read_submission(tmp_path / "file", kind)
     with pytest.raises(FileNotFoundError, match="absent"):
         read_submission(tmp_path / "absent", kind)

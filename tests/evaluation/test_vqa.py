@@ -53,6 +53,8 @@ def test_soft_scores_of_clean_answers_are_their_accuracy(annotators: list[str]) 
 def test_no_annotator_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 1, got 0 of 0"):
         vqa_accuracy("yes", [])
+    with pytest.raises(TypeError, match="annotators must be a sequence of answers, got the text 'aaa'"):
+        vqa_accuracy("a", "aaa")
 
 
 def questions() -> list[Question]:
