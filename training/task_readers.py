@@ -164,7 +164,7 @@ def own_questions(
             raise ValueError(f"columns must be name=column, such as image=file_name, got {wrong[0]!r}.")
         columns = dict(entry.split("=", 1) for entry in columns)
     data = read_own_questions(source, columns, part, images, configuration=configuration, kinds=kinds)
-    return QuestionSet(data.questions, lambda: data.images, notes=(data.report,))
+    return QuestionSet(data.questions, (lambda: data.images) if data.images else None, notes=(data.report,))
 
 
 def _own_source(folder: Path | None, split: str) -> tuple[str, str | None]:

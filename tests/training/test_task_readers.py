@@ -39,7 +39,9 @@ def test_a_part_of_a_saved_data_set(tmp_path: Path) -> None:
 def test_columns_as_typed(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("file,asked,label\n1.png,red?,yes\n")
     names = ["image=file", "question=asked", "answer=label"]
-    (question,) = own_questions(tmp_path, "a.csv", tmp_path, columns=names).questions
+    found = own_questions(tmp_path, "a.csv", tmp_path, columns=names)
+    assert found.images is None, "no folder of pictures was named"
+    (question,) = found.questions
     assert (question.image_id, question.text, question.answer) == ("1", "red?", "yes")
     with pytest.raises(ValueError, match="columns must be name=column, such as image=file_name, got 'file'"):
         own_questions(tmp_path, "a.csv", tmp_path, columns=["file"])
