@@ -73,13 +73,19 @@ def line_entries(path: Path, progress: Progress) -> Iterator[tuple[int, Any]]:
                 yield number, value
 
 
-def list_entries(path: Path, progress: Progress, field: str | None = None) -> Iterator[tuple[int, Any]]:
+def list_entries(
+    path: Path,
+    progress: Progress,
+    field: str | None = None,
+    others: Callable[[str, Any], Any] = lambda name, value: None,
+) -> Iterator[tuple[int, Any]]:
     """Number, from 1, and value of each entry of a list.
 
     Args:
         path: holds the list, or an object with the list in one of its fields; its other fields are passed over.
         progress: told how many bytes were read.
         field: of the object.
+        others: told names and values of the object's other fields, as they come.
 
     Raises:
         BrokenJsonError: no list where it should be, an entry that is no JSON, or a file that breaks off or goes on
@@ -87,7 +93,7 @@ def list_entries(path: Path, progress: Progress, field: str | None = None) -> It
     """
     with _Cursor(path, progress) as cursor:
         if field is not None:
-            _enter(cursor, field)
+            _enter(cursor, field, others)
         cursor.take("[", "must begin with [" if field is None else f"{field} must be a list")
         number, separator = 0, cursor.take_if("]") or ","
         while separator == ",":
@@ -95,8 +101,7 @@ def list_entries(path: Path, progress: Progress, field: str | None = None) -> It
             yield number, cursor.value(f"entry {number}")
             separator = cursor.take("],", "the list must end with ]", f"after entry {number}")
         while field is not None and cursor.take(",}", "the object must end with }", f"after {field}") == ",":
-            cursor.key(f"after {field}")
-            cursor.value(f"after {field}")
+            others(cursor.key(f"after {field}"), cursor.value(f"after {field}"))
         cursor.end(f"after entry {number}")
 
 
@@ -118,7 +123,7 @@ def object_entries(path: Path, progress: Progress) -> Iterator[tuple[str, Any]]:
         cursor.end(place)
 
 
-def _enter(cursor: "_Cursor", field: str) -> None:
+def _enter(cursor: "_Cursor", field: str, others: Callable[[str, Any], Any]) -> None:
     """Go to the value of an object's field."""
     cursor.take("{", "must begin with {")
     before: list[str] = []
@@ -128,7 +133,7 @@ def _enter(cursor: "_Cursor", field: str) -> None:
         if name == field:
             return
         before.append(name)
-        cursor.value(f"entry {name!r}")
+        others(name, cursor.value(f"entry {name!r}"))
         separator = cursor.take("},", "the object must end with }", f"after entry {name!r}")
     found = ", ".join(map(repr, before[:5])) + (" ..." if len(before) > 5 else "")
     raise BrokenJsonError(cursor.name, f"the object has no field {field!r} but {found or 'none at all'}")

@@ -68,8 +68,8 @@ def read_gqa(
     return write_table(f"GQA {split}", files, read, cache_dir, progress)
 
 
-def _name(name: str, _: Record) -> str:
-    return name
+def _name(name: str, record: Record) -> str:
+    return record.check_text("its id", name)
 
 
 def _question(question_id: str, record: Record, answered: bool) -> Question:

@@ -2,7 +2,7 @@
 
 import hashlib
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -15,11 +15,13 @@ from lxmert.processing import Question, QuestionTable
 from lxmert.processing.json_entries import (
     BrokenJsonError,
     Progress,
+    coding_of,
     first_character,
     line_entries,
     list_entries,
     object_entries,
 )
+from lxmert.processing.whole_json import is_unicode
 
 READER_VERSION = 1  # of the tables that are cached
 CHUNK_BYTES = 1 << 20
@@ -36,6 +38,8 @@ KNOWN_FORMS = (
     ({"multiple_choice_answer"}, "VQA's annotations (read_vqa)"),
     ({"image_id", "question"}, "VQA's questions (read_vqa)"),
 )
+WRAPPED = ("questions", "annotations")  # fields of VQA's objects that hold their lists
+VQA_FIELDS = frozenset((*WRAPPED, "info", "license", "task_type", "data_type", "data_subtype"))
 Form = Literal["list", "object", "lines"]
 OPENING: dict[Form, str] = {"list": "[", "object": "{", "lines": "{"}
 T = TypeVar("T")
@@ -47,6 +51,7 @@ class Record(NamedTuple):
     file: Path
     place: str
     values: dict[str, Any]
+    advice: str = ADVICE
 
     def text(self, field: str, empty: bool = False) -> str:
         """A text with something to read in it, or any text.
@@ -64,11 +69,8 @@ class Record(NamedTuple):
         """
         if not isinstance(value, str) or not (empty or value.strip()):
             raise self.error(field, f"must be a text{'' if empty else ' that is not empty'}, got {_short(value)}")
-        if not value.isascii():
-            try:
-                value.encode()
-            except UnicodeEncodeError as error:
-                raise self.error(field, f"is no valid Unicode text: {_short(value)}") from error
+        if not is_unicode(value):
+            raise self.error(field, f"is no valid Unicode text: {_short(value)}")
         return value
 
     def optional_text(self, field: str) -> str | None:
@@ -95,7 +97,7 @@ class Record(NamedTuple):
         value = self._value(field)
         if not isinstance(value, dict):
             raise self.error(field, f"must be an object, got {_short(value)}")
-        return Record(self.file, f"{self.place}, {field}", value)
+        return self._replace(place=f"{self.place}, {field}", values=value)
 
     def values_of(self, field: str, kind: type[T]) -> list[T]:
         """A list with entries of one type.
@@ -107,11 +109,14 @@ class Record(NamedTuple):
         if not isinstance(value, list) or not all(isinstance(entry, kind) for entry in value):
             name = "texts" if kind is str else "objects"
             raise self.error(field, f"must be a list of {name}, got {_short(value)}")
+        for entry in value:
+            if isinstance(entry, str):
+                self.check_text(field, entry, empty=True)
         return value
 
     def error(self, field: str, what: str) -> ValueError:
         """An error that names file, record and field."""
-        return ValueError(f"{self.file}, {self.place}, {field}: {what}. {ADVICE}")
+        return ValueError(f"{self.file}, {self.place}, {field}: {what}. {self.advice}")
 
     def _value(self, field: str) -> Any:
         try:
@@ -130,12 +135,16 @@ class JsonFile:
         form: a "list" of records, an "object" with a record in each field, or "lines".
         field: of an object, holds the list.
         unit: what a record is called in an error, before its number or the field's name.
+        expected: values that other fields of the object must have where they are there, one of several.
+        advice: what to do about a file that cannot be read.
     """
 
     path: Path
     form: Form = "list"
     field: str | None = None
     unit: str = "entry"
+    expected: Mapping[str, Collection[str]] | None = None
+    advice: str = ADVICE
 
     def records(self, progress: Progress = lambda count: None) -> Iterator[tuple[str, Record]]:
         """Name of the field, or number of the entry or line, and record.
@@ -145,38 +154,61 @@ class JsonFile:
         """
         opening = "{" if self.field is not None else OPENING[self.form]
         if first_character(self.path) != opening:
-            raise ValueError(f"{self.path} must begin with {opening}, got {self._beginning()}. {ADVICE}")
+            raise ValueError(f"{self.path} must begin with {opening}, got {self._beginning()}. {self.advice}")
+        begun = False
         try:
             for name, value in self._entries(progress):
+                if not begun and self.form == "object" and name in VQA_FIELDS and (likeness := self._likeness()):
+                    raise ValueError(f"{self.path} must be records by id, got {name!r}{likeness}. {self.advice}")
+                begun, place = True, f"{self.unit} {name}"
+                if not is_unicode(place):
+                    place = f"{self.unit} {name!a}"
                 if isinstance(value, Exception):
-                    raise BrokenJsonError(f"{self.path}, {self.unit} {name}", str(value))
-                place = f"{self.unit} {name}"
+                    raise BrokenJsonError(f"{self.path}, {place}", str(value))
                 if not isinstance(value, dict):
-                    raise ValueError(f"{self.path}, {place}: must be an object, got {_short(value)}. {ADVICE}")
-                yield str(name), Record(self.path, place, value)
+                    raise ValueError(f"{self.path}, {place}: must be an object, got {_short(value)}. {self.advice}")
+                yield str(name), Record(self.path, place, value, self.advice)
         except BrokenJsonError as error:
-            raise ValueError(f"{error.place}: broken JSON ({error.reason}). {ADVICE}") from error
+            if self.field is not None and not begun and (likeness := self._likeness()):
+                raise ValueError(f"{self.path} lacks {self.field!r}{likeness}. {self.advice}") from error
+            raise ValueError(f"{error.place}: broken JSON ({error.reason}). {self.advice}") from error
 
     def _entries(self, progress: Progress) -> Iterator[tuple[int | str, Any]]:
         if self.form == "lines":
             return line_entries(self.path, progress)
         if self.form == "object":
             return object_entries(self.path, progress)
-        return list_entries(self.path, progress, self.field)
+        return list_entries(self.path, progress, self.field, self._check_other)
+
+    def _check_other(self, name: str, value: Any) -> None:
+        wanted = (self.expected or {}).get(name)
+        if wanted is not None and value not in wanted:
+            names = " or ".join(map(repr, wanted))
+            raise ValueError(f"{self.path}, {name}: must be {names}, got {_short(value)}. {self.advice}")
 
     def _beginning(self) -> str:
         """What a file of another form begins with."""
         found = first_character(self.path)
         if not found:
             return "an empty file"
-        try:
-            if found == "[":
-                value = next(list_entries(self.path, lambda count: None))[1]
-            else:
-                value = next(object_entries(self.path, lambda count: None))[1]
-        except (BrokenJsonError, StopIteration):
-            value = None
-        return repr(found) + (_likeness(value) if isinstance(value, dict) else "")
+        with self.path.open("rb") as file:
+            if coding := coding_of(file.read(2)):
+                return f"a file in {coding}: {'unpack it' if coding == 'gzip' else 'save it as UTF-8'}"
+        return repr(found) + self._likeness()
+
+    def _likeness(self) -> str:
+        """What a file that is no such one looks like, by its first record, as an end of the sentence."""
+        for field in (None, *WRAPPED):
+            try:
+                if first_character(self.path) == "[" or field is not None:
+                    value = next(list_entries(self.path, lambda count: None, field))[1]
+                else:
+                    value = next(object_entries(self.path, lambda count: None))[1]
+            except (BrokenJsonError, StopIteration):
+                continue
+            if (field is None or field != self.field) and isinstance(value, dict) and (likeness := _likeness(value)):
+                return likeness
+        return ""
 
 
 def distinct(
@@ -201,16 +233,18 @@ def distinct(
     repeated = set(ordered[1:][ordered[1:] == ordered[:-1]].tolist())
     if not repeated:
         return
-    first: dict[T, str] = {}
+    first: dict[T, tuple[Path, str]] = {}
     for name, record in chain.from_iterable(file.records() for file in files):
         if hash(identifier := identify(name, record)) in repeated:
-            place = f"{record.file}, {record.place}"
             if identifier in first:
+                file, place = first[identifier]
+                advice = "Name every file once, and no files that share questions."
+                if file == record.file and [other.path for other in files].count(file) == 1:
+                    advice = f"An id must come once in a file. {record.advice}"
                 raise ValueError(
-                    f"{place}: the id {identifier!r} came before, in {first[identifier]}. Name every file once, and "
-                    "no files that share questions."
+                    f"{record.file}, {record.place}: the id {identifier!r} came before, in {file}, {place}. {advice}"
                 )
-            first[identifier] = place
+            first[identifier] = record.file, record.place
 
 
 def find_files(folder: str | Path, names: Sequence[str], places: Sequence[str], origin: str) -> list[Path]:

@@ -46,13 +46,15 @@ def read_original_questions(
     Raises:
         FileNotFoundError: a file is not there; says where it comes from.
         ValueError: another task, or a file of another one; an entry that is broken, lacks a field or has one of
-            another type, with its file and number; an id that comes twice; no file.
+            another type, with its file and number; an id that comes twice; no file, or a folder.
     """
     if task not in get_args(Task):
         raise ValueError(f"task must be one of {', '.join(get_args(Task))}, got {task!r}.")
     paths = [Path(file) for file in ([files] if isinstance(files, str | Path) else files)]
     if not paths:
         raise ValueError("files is empty: name at least one.")
+    if folders := [str(path) for path in paths if path.is_dir()]:
+        raise ValueError(f"{', '.join(folders)} is a folder: name the files in it, such as {folders[0]}/train.json.")
     if missing := [str(path) for path in paths if not path.is_file()]:
         raise FileNotFoundError(f"{', '.join(missing)}: no file there; {ORIGIN[task]}.")
     identify, question = FORMS[task]

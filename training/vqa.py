@@ -4,7 +4,7 @@ The files are those of https://visualqa.org/download.html, as published: `v2_Ope
 `v2_mscoco_*_annotations.json`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
@@ -63,8 +63,9 @@ def read_vqa(
 
     Raises:
         FileNotFoundError: a file is not there; says where it comes from.
-        ValueError: another split; a record that is broken, lacks a field or has one of another type, with its file
-            and number; an id that comes twice; a question without annotation, or the other way round.
+        ValueError: another split, asked for or told by a file (`data_subtype`); a record that is broken, lacks a field
+            or has one of another type, with its file and number; an id that comes twice; a question without
+            annotation, or the other way round.
     """
     if split not in get_args(Split):
         raise ValueError(f"split must be one of {', '.join(get_args(Split))}, got {split!r}.")
@@ -74,7 +75,12 @@ def read_vqa(
     files = find_files(folder, names, ("*",), ORIGIN)
 
     def read(told: Progress) -> Iterator[Question]:
-        for number, asked, annotated in _joined(files, told):
+        subtypes = {"data_subtype": dict.fromkeys((FILE_NAMES[split], COCO_NAMES[split]))}
+        opened = [
+            JsonFile(file, field=field, expected=subtypes)
+            for file, field in zip(files, ("questions", "annotations"), strict=False)
+        ]
+        for number, asked, annotated in _joined(opened, told):
             image_id = f"COCO_{COCO_NAMES[split]}_{asked.image:012d}"
             if annotated is None:
                 yield Question((image_id,), asked.text, question_id=str(number))
@@ -88,13 +94,13 @@ def read_vqa(
     return write_table(f"VQA {split}", files, read, cache_dir, progress)
 
 
-def _joined(files: list[Path], progress: Progress) -> Iterator[tuple[int, _Asked, _Annotated | None]]:
+def _joined(files: Sequence[JsonFile], progress: Progress) -> Iterator[tuple[int, _Asked, _Annotated | None]]:
     """Questions with their annotations by id; what waits for its other half is little if both have one order."""
-    questions = distinct([JsonFile(files[0], field="questions")], _number, progress)
+    questions = distinct(files[:1], _number, progress)
     if len(files) == 1:
         yield from ((number, _asked(record), None) for number, record in questions)
         return
-    annotations = distinct([JsonFile(files[1], field="annotations")], _number, progress)
+    annotations = distinct(files[1:], _number, progress)
     asked: dict[int, _Asked] = {}
     annotated: dict[int, _Annotated] = {}
     for question, annotation in zip_longest(questions, annotations):
@@ -105,7 +111,7 @@ def _joined(files: list[Path], progress: Progress) -> Iterator[tuple[int, _Asked
         for number in {half[0] for half in (question, annotation) if half is not None}:
             if number in asked and number in annotated:
                 yield number, *_agreeing(asked.pop(number), annotated.pop(number))
-    for waiting, one, other in ((asked, "question", files[1]), (annotated, "annotation", files[0])):
+    for waiting, one, other in ((asked, "question", files[1].path), (annotated, "annotation", files[0].path)):
         for number, half in waiting.items():
             more = f", nor has any of {len(waiting) - 1:,} more" if len(waiting) > 1 else ""
             raise ValueError(f"{half.place}: the {one} {number} has no other half in {other}{more}. {ADVICE}")

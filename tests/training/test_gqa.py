@@ -104,6 +104,7 @@ def test_answers_of_tests_are_withheld(tmp_path: Path) -> None:
         ({"isBalanced": "yes"}, "question 001, isBalanced: must be true or false, got 'yes'"),
         ({"semantic": [{"operation": "select"}]}, "question 001, semantic: must be operations .*lacks 'argument'"),
         ({"entailed": [2]}, "question 001, entailed: must be a list of texts"),
+        ({"entailed": ["002", "\ud800"]}, "question 001, entailed: is no valid Unicode text"),
     ],
 )
 def test_bad_questions_are_named_and_leave_nothing(changes: dict, message: str, tmp_path: Path) -> None:
@@ -126,3 +127,42 @@ def test_other_splits_and_files_are_refused(tmp_path: Path) -> None:
     file.write_text('{"1": ' + json.dumps(question()) + ', "2": {"question"')
     with pytest.raises(ValueError, match=r"train_balanced_questions\.json, entry '2': broken JSON"):
         read_gqa(tmp_path, "train", progress=False)
+
+
+def test_steps_by_hand(tmp_path: Path) -> None:
+    def steps(*operations: str) -> list[dict]:
+        pairs = [operation.split(": ") for operation in operations]
+        return [{"operation": operation, "argument": argument, "dependencies": []} for operation, argument in pairs]
+
+    cases = {
+        ("select: cat (1)", "choose name: dog|cat"): 1,
+        ("select: cat (1)", "choose color: red|blue"): 2,
+        ("select: cat (1)", "filter color: red", "query: name"): 2,
+        ("select: cat (1)", "query: color"): 2,
+        ("select: cat (1)", "exist: ?", "select: dog (2)", "exist: ?", "or: "): 3,
+    }
+    questions = {str(row): question(semantic=steps(*operations)) for row, operations in enumerate(cases)}
+    write(tmp_path / "val_balanced_questions.json", questions)
+    found = [int(each.kinds["steps"]) for each in read_gqa(tmp_path, "validation", progress=False)]
+    assert found == list(cases.values())
+
+
+def test_ids_are_texts(tmp_path: Path) -> None:
+    file = write(tmp_path / "val_balanced_questions.json", {"": question()})
+    with pytest.raises(ValueError, match=r"questions\.json, question , its id: must be a text that is not empty"):
+        read_gqa(tmp_path, "validation", progress=False)
+    write(file, {"\ud800": question()})
+    with pytest.raises(ValueError, match=r"question '\\ud800', its id: is no valid Unicode text") as caught:
+        read_gqa(tmp_path, "validation", progress=False)
+    assert str(caught.value).encode(), "can be printed"
+
+
+def test_files_of_vqa_say_what_they_are(tmp_path: Path) -> None:
+    for fields, likeness in (
+        ({"questions": [{"image_id": 1, "question": "x", "question_id": 1}]}, "VQA's questions"),
+        ({"annotations": [{"multiple_choice_answer": "x", "question_id": 1}]}, "VQA's annotations"),
+    ):
+        for before in ({}, {"info": {"year": 2017}}):
+            write(tmp_path / "val_balanced_questions.json", before | fields)
+            with pytest.raises(ValueError, match=rf"must be records by id, got '\w+'; it looks like {likeness}"):
+                read_gqa(tmp_path, "validation", progress=False)

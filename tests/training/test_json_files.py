@@ -1,3 +1,4 @@
+import gzip
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,6 +38,8 @@ def test_fields_are_checked() -> None:
             record(number=bad).number("number")
     with pytest.raises(ValueError, match="text: is no valid Unicode text"):
         record(text="\ud800").text("text")
+    with pytest.raises(ValueError, match="texts: is no valid Unicode text"):
+        record(texts=["a", "\ud800"]).values_of("texts", str)
 
 
 def test_a_file_of_another_task_is_recognised(tmp_path: Path) -> None:
@@ -78,6 +81,25 @@ def test_broken_files_are_named(form: json_files.Form, tmp_path: Path) -> None:
         list(JsonFile(path, form).records())
 
 
+@pytest.mark.parametrize("form", ["list", "lines", "object"])
+def test_files_in_another_coding_are_called_by_name(form: json_files.Form, tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    for content, name in (
+        (gzip.compress(b"[{}]"), "gzip: unpack it"),
+        ("[{}]".encode("utf-16"), "UTF-16: save it as UTF-8"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=rf"a\.json must begin with .*, got a file in {name}\. Is it the publish"):
+            list(JsonFile(path, form).records())
+
+
+def test_a_line_ends_where_lines_end_only(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"id": "1\u2028\x85"}\r\n\n{"id": "2"}\n', encoding="utf-8", newline="")
+    found = [(record.place, record.text("id")) for _, record in JsonFile(path, "lines", unit="line").records()]
+    assert found == [("line 1", "1\u2028\x85"), ("line 3", "2")]
+
+
 def named(_: str, record: Record) -> str:
     return record.text("id")
 
@@ -94,6 +116,11 @@ def test_an_id_that_came_before_is_named(buckets: int | None, tmp_path: Path, mo
     paths[1].write_text(json.dumps([{"id": "3"}, {"id": "2"}]))
     with pytest.raises(ValueError, match=r"b\.json, entry 2: the id '2' came before, in \S*a\.json, entry 2\. Name"):
         list(distinct(files, named))
+    paths[1].write_text(json.dumps([{"id": "3"}, {"id": "3"}]))
+    with pytest.raises(ValueError, match=r"came before, in \S*b\.json, entry 1\. An id must come once in a file"):
+        list(distinct(files, named))
+    with pytest.raises(ValueError, match=r"came before, in \S*a\.json, entry 1\. Name every file once"):
+        list(distinct([files[0], files[0]], named))
 
 
 def test_files_are_found_in_folders_inside(tmp_path: Path) -> None:

@@ -113,6 +113,8 @@ def test_files_are_checked(tmp_path: Path) -> None:
         read_original_questions([], "vqa")
     with pytest.raises(ValueError, match="task must be one of vqa, gqa, nlvr2, got 'nlvr'"):
         read_original_questions(path, "nlvr")  # type: ignore[arg-type]
-    path.write_text('{"questions": [{"image_id": 1, "question": "x"}]}')
-    with pytest.raises(ValueError, match=r"train\.json must begin with \[, got '\{'"):
+    with pytest.raises(ValueError, match=f"{tmp_path} is a folder: name the files in it, such as .*train.json"):
+        read_original_questions([path, tmp_path], "vqa")
+    path.write_text('{"info": {}, "questions": [{"image_id": 1, "question": "x"}]}')
+    with pytest.raises(ValueError, match=r"train\.json must begin with \[, got '\{'; it looks like VQA's questions"):
         read_original_questions(path, "vqa", progress=False)

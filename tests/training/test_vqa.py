@@ -133,6 +133,9 @@ def test_a_file_that_breaks_off_or_is_of_another_task(tmp_path: Path) -> None:
     ):
         read_vqa(tmp_path, "train", progress=False)
     file.write_text(json.dumps({"001": {"imageId": "1", "question": "x"}}))
+    with pytest.raises(ValueError, match=r"annotations\.json lacks 'annotations'; it looks like GQA as published"):
+        read_vqa(tmp_path, "train", progress=False)
+    file.write_text(json.dumps({"info": {}, "other": []}))
     with pytest.raises(ValueError, match=r"annotations\.json: broken JSON \(the object has no field 'annotations'"):
         read_vqa(tmp_path, "train", progress=False)
     file.write_text(json.dumps([{"img_id": "1", "sent": "x", "question_type": "y"}]))
@@ -148,3 +151,34 @@ def test_the_table_is_opened_again(tmp_path: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").iterdir()} == tables
     write(tmp_path, [question(1, question="What else?")], [annotation(1)])
     assert read_vqa(tmp_path, "train", tmp_path / "cache", progress=False)[0].text == "What else?"
+
+
+def test_swapped_files_say_what_they_are(tmp_path: Path) -> None:
+    write(tmp_path, [question(1)], [annotation(1)])
+    asked, annotated = sorted(tmp_path.iterdir())
+    contents = asked.read_text(), annotated.read_text()
+    asked.write_text(contents[1])
+    with pytest.raises(ValueError, match=r"questions\.json lacks 'questions'; it looks like VQA's annotations"):
+        read_vqa(tmp_path, "train", progress=False)
+    asked.write_text(contents[0])
+    annotated.write_text(contents[0])
+    with pytest.raises(ValueError, match=r"annotations\.json lacks 'annotations'; it looks like VQA's questions"):
+        read_vqa(tmp_path, "train", progress=False)
+
+
+@pytest.mark.parametrize("kind", ["questions", "annotations"])
+@pytest.mark.parametrize("first", [True, False])
+def test_files_of_another_split_are_refused(kind: str, first: bool, tmp_path: Path) -> None:
+    write(tmp_path, [question(1)], [annotation(1)])
+    (file,) = tmp_path.glob(f"*_{kind}.json")
+    content = {name: value for name, value in json.loads(file.read_text()).items() if name != "data_subtype"}
+    for subtype, refused in (("train2014", False), ("val2014", True), (None, True)):
+        told = {"data_subtype": subtype}
+        file.write_text(json.dumps(told | content if first else content | told))
+        if not refused:
+            assert len(read_vqa(tmp_path, "train", progress=False)) == 1
+            continue
+        with pytest.raises(ValueError, match=rf"{kind}\.json, data_subtype: must be 'train2014', got {subtype!r}"):
+            read_vqa(tmp_path, "train", progress=False)
+    file.write_text(json.dumps(content))
+    assert len(read_vqa(tmp_path, "train", progress=False)) == 1, "some files do not tell"
