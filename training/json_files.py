@@ -107,7 +107,7 @@ class Record(NamedTuple):
         """
         value = self._value(field)
         if not isinstance(value, list) or not all(isinstance(entry, kind) for entry in value):
-            name = "texts" if kind is str else "objects"
+            name = "texts" if kind is str else "lists" if kind is list else "objects"
             raise self.error(field, f"must be a list of {name}, got {_short(value)}")
         for entry in value:
             if isinstance(entry, str):

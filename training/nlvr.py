@@ -5,7 +5,6 @@ of its structured representation: what is in an image is known exactly, as from 
 there for a detector that looks (`nlvr_images`).
 """
 
-import json
 import os
 import random
 import re
@@ -21,6 +20,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from lxmert.processing import Question, Regions
+from lxmert.training.json_files import JsonFile, Record, distinct
 
 IMAGE_SIZE = (100, 400)  # height, width of a PNG in pixels
 BOX_OFFSETS = (0, 150, 300)  # left edges of the three boxes, each 100 pixels square
@@ -31,7 +31,11 @@ FEATURE_DIM = len(SHAPES) + len(COLOURS) + len(SIZES)
 ANSWERS = ["false", "true"]
 NO_LABEL = -1
 PICTURES_ZIP = "images_0.zip"
-FORMS = {"sentence": re.compile(r"(?s).*\S.*"), "identifier": re.compile(r"\d+-\d+"), "directory": re.compile(r"\d+")}
+FORMS = {"identifier": re.compile("[0-9]+-[0-9]+"), "directory": re.compile("[0-9]+")}
+ADVICE = (
+    "Is it NLVR v1's file, and whole? If not, fetch the file again: it comes from https://github.com/lil-lab/nlvr, "
+    "folder nlvr."
+)
 
 Scene = list[list[dict[str, Any]]]  # the objects of each box
 
@@ -159,38 +163,58 @@ def _unpack(packed: Path, wanted: dict[str, PurePosixPath], folder: Path, progre
 
 
 def _read_lines(folder: Path, split: str) -> Iterator[dict[str, Any]]:
-    file, numbers = folder / split / f"{split}.json", dict[str, int]()
+    file = folder / split / f"{split}.json"
     if not file.is_file():
         raise FileNotFoundError(
             f"{file} is not there: NLVR (about 60 MB with its images) comes from https://github.com/lil-lab/nlvr; name "
             "the folder that holds train/ and dev/."
         )
-    with file.open("rb") as lines:
-        for number, text in enumerate(lines, start=1):
-            try:
-                line = json.loads(text)
-            except (ValueError, RecursionError) as error:  # no JSON, or no UTF-8
-                raise ValueError(
-                    f"{file}, line {number}: broken JSON ({error}): is the file whole? If not, fetch the file again."
-                ) from error
-            if not isinstance(line, dict):
-                raise ValueError(
-                    f"{file}, line {number}: no example: is it NLVR v1's file? If not, fetch the file again."
-                )
-            missing = {"sentence", "label", "identifier", "directory", "structured_rep"} - line.keys()
-            if missing:
-                raise ValueError(f"{file}, line {number} lacks {', '.join(sorted(missing))}: is it NLVR v1?")
-            if line["label"] not in ANSWERS:
-                raise ValueError(f"{file}, line {number}: label must be true or false, got {line['label']!r}.")
-            for field, form in FORMS.items():
-                if not (isinstance(line[field], str) and form.fullmatch(line[field])):
-                    raise ValueError(f"{file}, line {number}: {field} has another form, got {line[field]!r}.")
-            if (first := numbers.setdefault(line["identifier"], number)) != number:
-                raise ValueError(
-                    f"{file}, line {number}: identifier {line['identifier']!r} came before, in line {first}: fetch the "
-                    "file again."
-                )
-            yield line
+    for identifier, record in distinct([JsonFile(file, "lines", unit="line", advice=ADVICE)], _identifier):
+        if (label := record.text("label")) not in ANSWERS:
+            raise record.error("label", f"must be true or false, got {label!r}")
+        yield {
+            "identifier": identifier,
+            "directory": _formed(record, "directory"),
+            "label": label,
+            "sentence": record.text("sentence"),
+            "structured_rep": _scene(record),
+        }
+
+
+def _identifier(_: str, record: Record) -> str:
+    return _formed(record, "identifier")
+
+
+def _formed(record: Record, field: str) -> str:
+    text = record.text(field)
+    if not FORMS[field].fullmatch(text):
+        raise record.error(field, f"has another form, got {text!r:.80}")
+    return text
+
+
+def _scene(record: Record) -> Scene:
+    """The objects of each box, each with what `scene_regions` needs."""
+    field = "structured_rep"
+    boxes = record.values_of(field, list)
+    if len(boxes) != len(BOX_OFFSETS):
+        raise record.error(field, f"must be {len(BOX_OFFSETS)} boxes, got {len(boxes)}")
+    for item in (item for objects in boxes for item in objects):
+        if problem := _problem(item):
+            raise record.error(field, f"{problem}, got {item!a:.120}")
+    return boxes
+
+
+def _problem(item: Any) -> str:
+    """What is wrong with an object of a scene; nothing for a good one."""
+    if not isinstance(item, dict):
+        return "must hold objects"
+    for name, known in (("type", SHAPES), ("color", tuple(COLOURS.values())), ("size", SIZES)):
+        if name not in item or item[name] not in known:
+            return f"{name} must be one of {', '.join(map(str, known))}"
+    for name in ("x_loc", "y_loc"):
+        if type(item.get(name)) not in (int, float) or not 0 <= item[name] <= IMAGE_SIZE[0]:
+            return f"{name} must be a place in a box of {IMAGE_SIZE[0]} pixels"
+    return ""
 
 
 def scene_regions(image_id: str, scene: Scene) -> Regions:
@@ -201,7 +225,8 @@ def scene_regions(image_id: str, scene: Scene) -> Regions:
     `SHAPES`, `attribute_ids` in `COLOURS`, -1 for the boxes.
 
     Raises:
-        ValueError: a shape, colour or size that NLVR does not have.
+        ValueError: not three boxes, an object that lacks a field, or a shape, colour, size or place that NLVR does not
+            have.
 
     Example:
         >>> scene = [[{"x_loc": 40, "y_loc": 80, "type": "square", "color": "Black", "size": 20}], [], []]
@@ -210,14 +235,14 @@ def scene_regions(image_id: str, scene: Scene) -> Regions:
         ([[40.0, 80.0, 60.0, 100.0], [0.0, 0.0, 100.0, 100.0]], [0, 3, 3, 3])
     """
     features, boxes, shapes, colours = [], [], [], []
+    if len(scene) != len(BOX_OFFSETS):
+        raise ValueError(f"{image_id} must have {len(BOX_OFFSETS)} boxes, got {len(scene)}.")
     for offset, objects in zip(BOX_OFFSETS, scene, strict=True):
         for item in objects:
-            try:
-                shape = SHAPES.index(item["type"])
-                colour = list(COLOURS.values()).index(item["color"])
-                size = SIZES.index(item["size"])
-            except ValueError as error:
-                raise ValueError(f"{image_id} holds what NLVR does not have: {item} ({error}).") from error
+            if problem := _problem(item):
+                raise ValueError(f"{image_id} holds what NLVR does not have: {item} ({problem}).")
+            shape, size = SHAPES.index(item["type"]), SIZES.index(item["size"])
+            colour = list(COLOURS.values()).index(item["color"])
             features.append(_appearance(shape, colour, size))
             x, y = offset + item["x_loc"], item["y_loc"]
             boxes.append((x, y, x + item["size"], y + item["size"]))

@@ -16,6 +16,16 @@ SCENE = [
     [{"x_loc": 70, "y_loc": 0, "type": "triangle", "color": "#0099ff", "size": 30}],
 ]
 
+WRONG = [
+    ("type", "star"),
+    ("color", "red"),
+    ("color", []),
+    ("size", 15),
+    ("x_loc", "1"),
+    ("x_loc", None),
+    ("y_loc", 101),
+]
+
 
 def write(folder: Path, split: str, lines: list[dict]) -> None:
     (folder / split).mkdir(parents=True)
@@ -61,33 +71,65 @@ def test_bad_files_are_named(tmp_path: Path) -> None:
         read_nlvr(tmp_path)
     write(tmp_path, "train", [line(0, 0), line(1, 1, label="maybe")])
     write(tmp_path, "dev", [line(2, 2)])
-    with pytest.raises(ValueError, match="line 2: label must be true or false, got 'maybe'"):
+    with pytest.raises(ValueError, match="line 2, label: must be true or false, got 'maybe'"):
         read_nlvr(tmp_path)
     (tmp_path / "train" / "train.json").write_text('{"sentence": "x"}')
-    with pytest.raises(ValueError, match="line 1 lacks directory, identifier, label, structured_rep"):
+    with pytest.raises(ValueError, match="line 1, identifier: is missing, there is sentence. Is it NLVR v1"):
         read_nlvr(tmp_path)
     good = json.dumps(line(0, 0)).encode()
     for broken, problem in [
         (good[:-20], "broken JSON .*"),
-        (b"", "broken JSON .*"),
         (b"\xff\xfe", "broken JSON .*"),
-        (b"[1]", "no example"),
+        (b'{"x": ' + b"9" * 5000 + b"}", "broken JSON .a whole number of too many digits.*"),
+        (b"[1]", "must be an object, got .*"),
     ]:
         (tmp_path / "train" / "train.json").write_bytes(good + b"\n" + broken + b"\n")
-        with pytest.raises(ValueError, match=rf"train\.json, line 2: {problem}: .*fetch the file again"):
+        with pytest.raises(
+            ValueError, match=rf"train\.json, line 2: {problem}\. Is it NLVR v1.*fetch the file again: .*lil-lab/nlvr"
+        ):
             read_nlvr(tmp_path)
     for changes, problem in [
-        ({"identifier": "../1-0"}, r"identifier has another form, got '\.\./1-0'"),
-        ({"directory": ".."}, r"directory has another form, got '\.\.'"),
-        ({"directory": 3}, "directory has another form, got 3"),
-        ({"sentence": " "}, "sentence has another form, got ' '"),
-        ({"identifier": "0-0"}, "identifier '0-0' came before, in line 1"),
+        ({"identifier": "../1-0"}, r"identifier: has another form, got '\.\./1-0'"),
+        ({"directory": ".."}, r"directory: has another form, got '\.\.'"),
+        ({"directory": 3}, "directory: must be a text that is not empty, got 3"),
+        ({"sentence": " "}, "sentence: must be a text that is not empty, got ' '"),
+        ({"sentence": "\ud800"}, "sentence: is no valid Unicode text"),
+        ({"label": ["true"]}, "label: must be a text"),
+        ({"structured_rep": None}, "structured_rep: must be a list of lists, got None"),
+        ({"structured_rep": SCENE[:2]}, "structured_rep: must be 3 boxes, got 2"),
+        ({"structured_rep": [[], [], [3]]}, "structured_rep: must hold objects, got 3"),
+        *(
+            ({"structured_rep": [[], [], [SCENE[0][0] | {name: value}]]}, f"structured_rep: {name} must be .*, got")
+            for name, value in WRONG
+        ),
     ]:
         (tmp_path / "train" / "train.json").write_bytes(good + b"\n" + json.dumps(line(1, 1) | changes).encode())
-        with pytest.raises(ValueError, match=rf"train\.json, line 2: {problem}"):
+        with pytest.raises(ValueError, match=rf"train\.json, line 2, {problem}.*Is it NLVR v1"):
             read_nlvr(tmp_path)
-    with pytest.raises(ValueError, match="holds what NLVR does not have"):
-        scene_regions("x", [[{"x_loc": 0, "y_loc": 0, "type": "star", "color": "Black", "size": 20}], [], []])
+    (tmp_path / "train" / "train.json").write_bytes(good + b"\n\n" + good)
+    with pytest.raises(ValueError, match=r"line 3: the id '0-0' came before, in .*line 1\. .*once in a file.*NLVR v1"):
+        read_nlvr(tmp_path)
+
+
+def test_scenes_that_nlvr_does_not_have() -> None:
+    good = SCENE[0][0]
+    for name, value in WRONG:
+        with pytest.raises(ValueError, match=rf"dev/1-0 holds what NLVR does not have: .*\({name} must be"):
+            scene_regions("dev/1-0", [[good | {name: value}], [], []])
+    for name in good:
+        with pytest.raises(ValueError, match=rf"does not have: .*\({name} must be"):
+            scene_regions("dev/1-0", [[{other: good[other] for other in good if other != name}], [], []])
+    with pytest.raises(ValueError, match="dev/1-0 must have 3 boxes, got 2"):
+        scene_regions("dev/1-0", SCENE[:2])
+
+
+def test_blank_lines_and_a_byte_order_mark_are_passed_over(tmp_path: Path) -> None:
+    write(tmp_path, "train", [line(0, 0), line(1, 1)])
+    write(tmp_path, "dev", [line(2, 2)])
+    file = tmp_path / "train" / "train.json"
+    file.write_text("\ufeff" + file.read_text().replace("\n", "\r\n\r\n") + "\n\n", encoding="utf-8", newline="")
+    data = read_nlvr(tmp_path, validation_directories=1)
+    assert sorted(example.question_id for example in (*data.training, *data.validation)) == ["0-0", "1-0"]
 
 
 def test_pictures_lie_in_a_folder(tmp_path: Path) -> None:
