@@ -9,6 +9,7 @@ from typing import Any
 import datasets
 
 from lxmert.processing.vqa_answers import annotator_agreement
+from lxmert.processing.whole_json import is_unicode
 
 FEWEST_ANNOTATORS = 4  # fewer cannot agree so much that their answer scores 1
 Normalize = Callable[[str], str]
@@ -97,6 +98,8 @@ four annotators the share of the most frequent answer's count |
             if not 0 <= value < len(self._names):
                 raise ValueError(f"is {value}, no class of 0 to {len(self._names) - 1}")
             return self._names[value]
+        if isinstance(value, float) and math.isinf(value):
+            raise ValueError(f"must be a finite number, got {value}: write the answer as a text")
         if isinstance(value, float) and value.is_integer():
             value = int(value)
         if isinstance(value, (int, float)):
@@ -114,10 +117,8 @@ def readable(text: str) -> bool:
     Raises:
         ValueError: no valid Unicode.
     """
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise ValueError(f"is no valid Unicode text: {text!a:.80}") from error
+    if not is_unicode(text):
+        raise ValueError(f"is no valid Unicode text: {text!a:.80}")
     return any(character.isprintable() and not character.isspace() for character in text)
 
 
@@ -134,7 +135,7 @@ def _from_json(text: str) -> Any:
         return text
     try:
         return json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(
             f'{text!r:.80} looks like a list or an object, but is no JSON: write ["yes", "no"] or {{"yes": 1.0}}'
         ) from error

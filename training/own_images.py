@@ -12,6 +12,7 @@ import datasets
 
 from lxmert.detection.image_sources import SUFFIXES, IdsOfFiles, ImageFolder
 from lxmert.processing.region_extractor import ImageInput
+from lxmert.training.own_answers import readable
 
 
 class OwnImages(Protocol):
@@ -181,7 +182,7 @@ def _name(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         raise ValueError(f"must be the name of a picture, got {value!r:.80}")
     name = str(value).strip()
-    if not name:
+    if not readable(name):
         raise ValueError("is empty: name the picture")
     return name
 

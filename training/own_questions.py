@@ -19,6 +19,7 @@ from lxmert.training.own_images import FolderImages, HeldImages, NamedImages, Ow
 from lxmert.training.own_rows import CsvRows, DatasetRows, OwnRows, open_rows
 
 SHOWN = 5
+USUAL_GAPS = ("nan", "none", "null")  # what programs write where there is no answer
 
 
 @dataclass(frozen=True)
@@ -183,7 +184,12 @@ class _Reading:
         if chosen.question_id is not None:
             with _faults_of(chosen.question_id):
                 question_id = _id_text(values[chosen.question_id])
-        kinds = {name: str(values[name]).strip() for name in chosen.kinds if values[name] is not None}
+        kinds = {}
+        for name in chosen.kinds:
+            if values[name] is not None:
+                with _faults_of(name):
+                    readable(str(values[name]))
+                kinds[name] = str(values[name]).strip()
         return Question(tuple(image_ids), text.strip(), scores, question_id, annotators, kinds)
 
     def report(self) -> str:
@@ -203,6 +209,12 @@ class _Reading:
             lines.append(
                 f"Answers spelt in several ways: {len(varied):,}, such as {shown}. They count as different: correct "
                 "them, or give normalize, such as clean_answer."
+            )
+        gaps = {text: n for gap in USUAL_GAPS for text, n in self._spellings.get(gap, {}).items()}
+        if gaps:
+            shown = ", ".join(f"{text!r} {count:,}" for text, count in gaps.items())
+            lines.append(
+                f"Answers that may be gaps: {shown}. They count as answers: if there is none, leave the rows out."
             )
         if not self.pictures.images:
             lines.append(
@@ -228,6 +240,6 @@ def _faults_of(column: str) -> Iterator[None]:
 def _id_text(value: Any) -> str:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    if isinstance(value, bool) or not isinstance(value, (str, int)) or not str(value).strip():
+    if isinstance(value, bool) or not isinstance(value, (str, int)) or not readable(str(value)):
         raise ValueError(f"must be a text or a whole number, got {value!r:.80}")
     return str(value).strip()

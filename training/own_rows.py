@@ -10,6 +10,9 @@ from typing import Any, Protocol
 
 import datasets
 
+from lxmert.processing.json_entries import reason_of
+from lxmert.processing.whole_json import read_utf8
+
 TABLE_SUFFIXES = (".csv", ".tsv")
 JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
 DELIMITERS = (",", ";", "\t")
@@ -53,17 +56,20 @@ class CsvRows:
 
     def __init__(self, path: Path):
         self.name = str(path)
-        text = _decoded(path)
+        text = read_utf8(path)
         header = text[: text.find("\n") + 1] or text
         delimiter = "\t" if path.suffix.lower() == ".tsv" else max(DELIMITERS, key=_outside_quotes(header).count)
         self._rows: list[tuple[str, ...]] = []
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+        limit = csv.field_size_limit(len(text) + 1)  # of all readers of the process: put back below
         try:
             self._rows.extend(map(tuple, reader))
         except csv.Error as error:
             raise ValueError(
                 f"{path}, row {len(self._rows) + 1}: {error}: close the quotes, and write a quote inside quotes twice."
             ) from error
+        finally:
+            csv.field_size_limit(limit)
         self.columns = [name.strip() for name in self._rows[0]] if self._rows else []
         if not any(self.columns):
             raise ValueError(f"{path} has no header: its first row must name the columns.")
@@ -106,7 +112,7 @@ class JsonRows:
 
     def __init__(self, path: Path):
         self.name = str(path)
-        text = _decoded(path)
+        text = read_utf8(path)
         lines = path.suffix.lower() != ".json" or not text.lstrip().startswith("[")
         self._word = "line" if lines else "entry"
         self._rows: list[tuple[int, dict[str, Any]]] = []
@@ -228,16 +234,6 @@ def check_columns_differ(rows: OwnRows, wanted: Sequence[str]) -> None:
             raise ValueError(f"{rows.name} has {counts[name]} columns {name!r}: rename all but one.")
 
 
-def _decoded(path: Path) -> str:
-    content = path.read_bytes()
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        row = content.count(b"\n", 0, error.start) + 1
-        found = "UTF-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else f"byte {content[error.start]:#x}"
-        raise ValueError(f"{path}, line {row}: no UTF-8 ({found}): save it as UTF-8 (in Excel: CSV UTF-8).") from error
-
-
 def _outside_quotes(header: str) -> str:
     return "".join(header.split('"')[::2])
 
@@ -247,12 +243,13 @@ def _json_lines(path: Path, text: str) -> Iterator[tuple[int, Any]]:
         if line.strip():
             try:
                 yield number, json.loads(line)
-            except (json.JSONDecodeError, RecursionError) as error:
-                raise ValueError(f"{path}, line {number}: broken JSON ({error}): write one object a line.") from error
+            except (ValueError, RecursionError) as error:
+                reason = reason_of(error)
+                raise ValueError(f"{path}, line {number}: broken JSON ({reason}): write one object a line.") from error
 
 
 def _json_list(path: Path, text: str) -> Iterator[tuple[int, Any]]:
     try:
         yield from enumerate(json.loads(text), start=1)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(f"{path}: broken JSON ({error}): is the file whole?") from error
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: broken JSON ({reason_of(error)}): is the file whole?") from error

@@ -1,3 +1,5 @@
+import csv
+import gzip
 import json
 import pickle
 import re
@@ -199,6 +201,7 @@ def test_the_report_tells_spellings_apart(tmp_path: Path) -> None:
         ("image,question,answer,id\na,x,y,\n", {}, "row 2, column 'id': must be a text or a whole number"),
         (HEADER.encode() + b"a,x,y\na,\xe9,y\n", {}, r"line 3: no UTF-8 \(byte 0xe9\): save it as UTF-8"),
         (HEADER.encode("utf-16"), {}, r"no UTF-8 \(UTF-16\)"),
+        (gzip.compress(HEADER.encode()), {}, r"questions\.csv: no UTF-8 \(gzip\): unpack it"),
     ],
 )
 def test_bad_tables_are_refused(tmp_path: Path, content: str | bytes, choices: dict, problem: str) -> None:
@@ -220,12 +223,59 @@ def test_bad_tables_are_refused(tmp_path: Path, content: str | bytes, choices: d
         ('{"image": "a", "question": "x", "answer": {"a": 0}}', "no answer with a score above 0"),
         ('{"image": "a", "question": "x", "answer": [["a"]]}', "must be a text, a number"),
         ('{"image": "a", "question": "x", "answer": "\\ud800"}', "no valid Unicode"),
+        ('{"image": "a", "question": "x", "answer": 1e400}', "column 'answer': must be a finite number, got inf"),
+        ('{"image": "a", "question": "x", "answer": ["a", -1e400]}', "must be a finite number, got -inf"),
+        ('{"image": "\\ud800", "question": "x", "answer": "a"}', "column 'image': is no valid Unicode"),
+        ('{"image": "a", "question": "x", "answer": "a", "id": "\\ud800"}', "column 'id': is no valid Unicode"),
+        ('{"x": ' + "9" * 5000, r"line 1: broken JSON \(a whole number of too many digits\)"),
         ('{"image": true, "question": "x", "answer": "a"}', "must be the name of a picture, got True"),
     ],
 )
 def test_bad_json_is_refused(tmp_path: Path, content: str, problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         read(tmp_path, content, "q.jsonl")
+
+
+def test_a_kind_that_no_file_can_hold_is_refused(tmp_path: Path) -> None:
+    content = '{"image": "a", "question": "x", "answer": "a", "type": "\\ud800"}'
+    with pytest.raises(ValueError, match="line 1, column 'type': is no valid Unicode"):
+        read(tmp_path, content, "q.jsonl", kinds=["type"])
+
+
+def test_a_list_with_a_number_of_too_many_digits_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"q\.json: broken JSON \(a whole number of too many digits\)"):
+        read(tmp_path, "[" + "9" * 5000 + "]", "q.json")
+    with pytest.raises(ValueError, match="row 2, column 'answer': .* is no JSON"):
+        read(tmp_path, HEADER + "a,x,[" + "9" * 5000 + "]\n")
+
+
+def test_long_values_are_read(tmp_path: Path) -> None:
+    limit = csv.field_size_limit()
+    question = "x" * 200_000
+    assert read(tmp_path, HEADER + f"a,{question},y\n").questions[0].text == question
+    with pytest.raises(ValueError, match="close the quotes"):
+        read(tmp_path, HEADER + f'a,"{question}')
+    assert csv.field_size_limit() == limit, "other readers keep theirs"
+
+
+def test_answers_that_may_be_gaps_are_reported(tmp_path: Path) -> None:
+    report = read(tmp_path, HEADER + "a,x,nan\na,x,yes\na,x,None\na,x,nan\na,x,NULL\n").report
+    assert "Answers that may be gaps: 'nan' 2, 'None' 1, 'NULL' 1. They count as answers" in report
+    assert "may be gaps" not in read(tmp_path, HEADER + "a,x,nane\na,x,no\n").report
+
+
+@pytest.mark.parametrize("scores", ['{"Red": 0.3, "red": 0.9}', '{"Red": 0.9, "red": 0.3}'])
+def test_of_answers_that_become_one_the_higher_score_counts(tmp_path: Path, scores: str) -> None:
+    content = f'{{"image": "a", "question": "x", "answer": {scores}}}'
+    (question,) = read(tmp_path, content, "q.jsonl", normalize=str.lower).questions
+    assert question.scores == pytest.approx({"red": 0.9})
+
+
+def test_lines_of_json_end_where_lines_end_only(tmp_path: Path) -> None:
+    content = (
+        '{"image": "a", "question": "x\u2028y\x85", "answer": "z"}\r\n{"image": "b", "question": "x", "answer": "y"}\n'
+    )
+    assert [row[2] for row in rows_of(read(tmp_path, content, "q.jsonl"))] == ["x\u2028y", "x"]
 
 
 def test_sources_of_other_kinds_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
