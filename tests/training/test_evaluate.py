@@ -41,7 +41,7 @@ def test_a_loader_of_other_questions_is_noticed(colour_task: ColourTask) -> None
 
 
 def test_answers_are_cut_as_in_training(colour_task: ColourTask) -> None:
-    long = [Question(("image 0",), "is it red? " * 20, question_id="a")]
+    long = [Question(("image 0",), "is it red? " * 20, {"crimson": 1.0}, "a")]  # an answer that the model lacks
     answered = answer_all(colour_task.model(), colour_task.processor, long, colour_task.store, description=None)
     assert answered.answers["a"] in colour_task.label2id
 

@@ -14,6 +14,7 @@ from lxmert.processing import Question, RegionStore
 from lxmert.training import (
     TASKS,
     FineTuningRecipe,
+    Task,
     TrainingSettings,
     answer_all,
     read_finetuning_recipe,
@@ -102,7 +103,12 @@ def test_from_a_table_to_a_checkpoint(pictures: Path, tmp_path: Path) -> None:
     assert any("Held out" in note for note in data.notes)
     assert data.pictures(["3"]) == {"3": pictures / "3.png"} or str(data.pictures(["3"])["3"]).endswith("3.png")
     model, _ = recipe.model_for(data, folder)
-    result = train(model, recipe.task_for(data, folder), recipe.settings(tmp_path / "run"))
+    task = recipe.task_for(data, folder)
+    blind = replace(recipe, withhold="image").task_for(data, folder)
+    assert task.collate([learned[0]])["visual_feats"].any()
+    assert not blind.collate([learned[0]])["visual_feats"].any(), "an ablation learns without the image too"
+    assert "the image withheld" in card_of(blind, tmp_path)
+    result = train(model, task, recipe.settings(tmp_path / "run"))
     assert result.best_figure == 1.0
     (entry,) = training_data_of(result.best)
     assert (entry.task, entry.split, entry.questions) == ("my_dataset", "questions.csv", len(learned))
@@ -113,6 +119,11 @@ def test_from_a_table_to_a_checkpoint(pictures: Path, tmp_path: Path) -> None:
     assert answer_all(last, processor, asked.questions, regions).answers["2"] == "red", (
         "ids are rows as a spreadsheet counts them"
     )
+
+
+def card_of(task: Task, folder: Path) -> str:
+    task.saved_with_model[-1].save_pretrained(str(folder))
+    return (folder / "README.md").read_text()
 
 
 def test_a_checkpoint_brings_its_rows_extractor_and_card(pictures: Path, tmp_path: Path) -> None:
