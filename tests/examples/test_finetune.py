@@ -2,6 +2,7 @@
 
 import csv
 import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -22,13 +23,15 @@ SMALL = {"hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 32, "
 SMALL |= {"l_layers": 1, "r_layers": 1, "x_layers": 1, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 
 
-def refused(*command: object, cwd: Path) -> str:
-    result = subprocess.run(
-        [sys.executable, *map(str, command)], cwd=cwd, capture_output=True, text=True, check=False, timeout=250
-    )
-    assert result.returncode == 1, result.stdout + result.stderr
-    assert "Traceback" not in result.stderr
-    return result.stderr
+def refused(program: Path, *arguments: object, cwd: Path) -> str:
+    """The message of the error that a program ends with; run in this process, which saves importing everything."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(cwd)
+        patch.setattr(sys, "argv", [str(program), *map(str, arguments)])
+        patch.setattr(sys, "excepthook", sys.excepthook)
+        with pytest.raises((ValueError, OSError)) as caught:
+            runpy.run_path(str(program), run_name="__main__")
+    return str(caught.value)
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +115,7 @@ def test_judging_by_what_was_learned_warns(own: Path) -> None:
 @pytest.mark.slow
 def test_bad_input_ends_with_its_message(own: Path) -> None:
     command = ("--task", "my_dataset", "--recipe", "small.yaml", "--images", "pictures", "--output", "bad")
-    assert "4_finetune.py: " in refused(FINETUNE, *command, "--train", "questions.csv", cwd=own), "a column unsaid"
+    assert "file" in refused(FINETUNE, *command, "--train", "questions.csv", cwd=own), "a column unsaid"
     (own / "broken.csv").write_text(
         "image,question,answer\n0.png,what?,red\n99.png,what?,red\n1.png,,red\n2.png,what?,\n"
     )
@@ -165,9 +168,3 @@ def test_a_sentence_about_two_images(tmp_path: Path) -> None:
     answers = (tmp_path / "judged" / "answers.csv").read_text().splitlines()
     assert [line.split(",")[0] for line in answers] == [f"dev-{i}-0-0" for i in range(6)]
     assert {line.split(",")[1] for line in answers} <= {"True", "False"}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("program", [FINETUNE, EVALUATE, ANSWER], ids=lambda path: path.stem)
-def test_help_helps(program: Path, tmp_path: Path) -> None:
-    assert "default:" in run(program, "--help", cwd=tmp_path)
