@@ -301,7 +301,7 @@ class TestSavingAndResizing:
     def test_the_encoders_and_the_answers_go_on_to_question_answering(
         self, model: LxmertForPreTraining, tmp_path: Path
     ) -> None:
-        model.set_answers(["red", "green", "blue"])
+        model.set_answers(["red", "green", "blue"], unnamed_rows="drop")
         model.save_pretrained(tmp_path)
         answering, report = LxmertForQuestionAnswering.from_pretrained(tmp_path, output_loading_info=True)
         assert not any(report[name] for name in ("missing_keys", "unexpected_keys", "mismatched_keys"))
