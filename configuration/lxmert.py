@@ -64,6 +64,9 @@ class LxmertConfig(PreTrainedConfig):
         visual_label_regions: regions whose detected labels are predicted. "all" weights each with the detector's
             confidence, as the original code; "masked" takes masked regions only, as the paper.
         visual_feat_distance: of feature regression, "smooth_l1" as the original code or "l2" as the paper.
+        task_grounding: pre-train which regions a word means, and how many they are (not in the paper; see
+            `LxmertGroundingHead`).
+        num_count_labels: classes of how many regions a word means: 0, 1, 2 and so on, the last for all larger numbers.
         id2label: the answers' texts by class id, `{0: "yes", 1: "no"}`. Given alone, `num_qa_labels` follows from it.
         label2id: the inverse of `id2label`; one of the two is enough.
         num_labels: another name for `num_qa_labels`, as in transformers.
@@ -111,6 +114,8 @@ class LxmertConfig(PreTrainedConfig):
     bos_token_id: int | None = None
     eos_token_id: int | list[int] | None = None
     tie_word_embeddings: bool = True
+    task_grounding: bool = False
+    num_count_labels: int = 10
 
     def __post_init__(self, **kwargs: Any) -> None:
         layers = {"vision": self.r_layers, "cross_encoder": self.x_layers, "language": self.l_layers}
@@ -167,7 +172,7 @@ class LxmertConfig(PreTrainedConfig):
         for name in (
             *("vocab_size", "hidden_size", "num_attention_heads", "num_qa_labels", "num_object_labels"),
             *("num_attr_labels", "intermediate_size", "max_position_embeddings", "type_vocab_size"),
-            *("visual_feat_dim", "visual_pos_dim"),
+            *("visual_feat_dim", "visual_pos_dim", "num_count_labels"),
         ):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
