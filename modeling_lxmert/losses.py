@@ -10,6 +10,14 @@ import torch
 from torch.nn import functional as F
 
 IGNORED = (-100, -1)  # transformers' mark and the original's for "no label"
+# By task, the keyword of its labels, where the loss is a mean over them.
+LABELS = {
+    "mask_lm": "labels",
+    "matched": "matched_label",
+    "qa": "ans",
+    "grounding": "grounding_labels",
+    "count": "count_labels",
+}
 
 
 def masked_language_modelling_loss(
@@ -149,6 +157,50 @@ def question_answering_loss(
     return _cross_entropy(scores, labels, count)
 
 
+def grounding_loss(logits: torch.Tensor, labels: torch.Tensor, count: torch.Tensor | None = None) -> torch.Tensor:
+    """Loss of grounding: does the word's phrase mean the region (Plummer et al., 2015)?
+
+    Binary cross-entropy, mean over the pairs of a word and a region that have a label; 0 if none has.
+
+    Args:
+        logits: (B, T, R).
+        labels: (B, T, R), 1 where the word means the region, 0 where not, -100 or -1 for none.
+        count: divides the sum instead of the number of labels.
+
+    Returns:
+        A scalar.
+
+    Example:
+        >>> grounding_loss(torch.zeros(1, 1, 3), torch.tensor([[[1, 0, -100]]])).item()  # ln 2
+        0.6931471824645996
+    """
+    labelled = labels >= 0
+    total = F.binary_cross_entropy_with_logits(
+        logits.float(), (labels > 0).float(), weight=labelled.float(), reduction="sum"
+    )
+    return total / _at_least_one(labelled.sum() if count is None else count)
+
+
+def counting_loss(logits: torch.Tensor, labels: torch.Tensor, count: torch.Tensor | None = None) -> torch.Tensor:
+    """Loss of counting: how many regions does the word's phrase mean (the sizes of NLVR's sets, Suhr et al., 2017)?
+
+    Cross-entropy, mean over the words that have a label; 0 if none has.
+
+    Args:
+        logits: (..., C), of the numbers 0 to C - 2 and of "C - 1 or more".
+        labels: (...), class ids, -100 or -1 for none.
+        count: divides the sum instead of the number of labels.
+
+    Returns:
+        A scalar.
+
+    Example:
+        >>> counting_loss(torch.zeros(1, 2, 10), torch.tensor([[3, -100]])).item()  # ln 10
+        2.3025851249694824
+    """
+    return _cross_entropy(logits, labels, count)
+
+
 def loss_counts(batch: dict[str, Any]) -> dict[str, torch.Tensor]:
     """By what `LxmertForPreTraining` divides each loss of a batch: the labels, and the regions that are not padding.
 
@@ -159,18 +211,15 @@ def loss_counts(batch: dict[str, Any]) -> dict[str, torch.Tensor]:
         batch: keywords of the model.
 
     Returns:
-        `mask_lm`, `matched`, `qa` and `regions`, as far as their labels are in the batch; 0-dimensional, float32.
+        `mask_lm`, `matched`, `qa`, `grounding`, `count` and `regions`, as far as their labels are in the batch;
+        0-dimensional, float32.
 
     Example:
         >>> counts = loss_counts({"labels": torch.tensor([[5, -100]]), "ans": torch.tensor([-1, -1])})
         >>> {name: count.item() for name, count in counts.items()}
         {'mask_lm': 1.0, 'qa': 0.0}
     """
-    counts = {
-        name: _number_of_labels(batch[label])
-        for name, label in (("mask_lm", "labels"), ("matched", "matched_label"), ("qa", "ans"))
-        if batch.get(label) is not None
-    }
+    counts = {name: _number_of_labels(batch[label]) for name, label in LABELS.items() if batch.get(label) is not None}
     if batch.get("obj_labels"):
         mask = batch.get("visual_attention_mask")
         shape = next(iter(batch["obj_labels"].values()))[1]  # (B, R)
@@ -195,6 +244,25 @@ def right_and_judged(logits: torch.Tensor, labels: torch.Tensor, judged: torch.T
     """
     counted = labels >= 0 if judged is None else (labels >= 0) & (judged > 0)
     right = (logits.detach().argmax(-1) == labels) & counted
+    return torch.stack([right.sum(), counted.sum()]).float()
+
+
+def pairs_right_and_judged(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """As `right_and_judged`, of pairs of a word and a region, where a logit above 0 says that they belong together.
+
+    Args:
+        logits: (B, T, R).
+        labels: (B, T, R), 1 or 0, -100 or -1 for none.
+
+    Returns:
+        (2,), float32, without a gradient.
+
+    Example:
+        >>> pairs_right_and_judged(torch.tensor([[[2.0, 2.0, -2.0, 2.0]]]), torch.tensor([[[1, 0, 0, -1]]])).tolist()
+        [2.0, 3.0]
+    """
+    counted = labels >= 0
+    right = ((logits.detach() > 0) == (labels > 0)) & counted
     return torch.stack([right.sum(), counted.sum()]).float()
 
 
