@@ -139,6 +139,8 @@ def check_pretraining_labels(
     obj_labels: VisualLabels | None,
     matched_label: torch.Tensor | None,
     ans: torch.Tensor | None,
+    grounding_labels: torch.Tensor | None = None,
+    count_labels: torch.Tensor | None = None,
 ) -> None:
     """Refuse targets that do not fit the words (B, T) and regions (B, R) of `encoded`, or the configuration.
 
@@ -161,6 +163,10 @@ def check_pretraining_labels(
         check_answer_labels(ans, words[0], config.num_qa_labels, "ans")
     if obj_labels is not None and config.task_obj_predict:
         _check_visual_labels(config, obj_labels, regions)
+    if grounding_labels is not None and config.task_grounding:
+        check_class_ids("grounding_labels", grounding_labels, (*words, regions[1]), 2)
+    if count_labels is not None and config.task_grounding:
+        check_class_ids("count_labels", count_labels, words, config.num_count_labels)
 
 
 def _check_visual_labels(config: LxmertConfig, obj_labels: VisualLabels, regions: tuple[int, ...]) -> None:

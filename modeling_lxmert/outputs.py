@@ -85,11 +85,15 @@ class LxmertForPreTrainingOutput(ModelOutput):
         cross_relationship_score: (B, 2), logits of "not matched" and "matched".
         question_answering_score: (B, num_qa_labels), logits of the answers; None where `task_qa` is off.
         losses: scalars by task, as far as it is switched on and has labels: `mask_lm`, `matched`, `obj`, `attr`,
-            `feat`, `qa`.
+            `feat`, `qa`, `grounding`, `count`.
         correct: (2,) each, how many predictions were right and how many were judged, for the tasks that choose among
-            classes; objects and attributes are judged on masked regions where `obj_labels["feat"]` tells them.
+            classes; objects and attributes are judged on masked regions where `obj_labels["feat"]` tells them,
+            grounding on labelled pairs, where a logit above 0 means yes.
         visual_predictions: `obj` (B, R, num_object_labels), `attr` (B, R, num_attr_labels), `feat`
             (B, R, visual_feat_dim), as far as switched on; None with `return_logits=False`.
+        grounding_logits: (B, T, R), above 0 where a word means a region; None where `task_grounding` is off, and with
+            `return_logits=False`.
+        count_logits: (B, T, num_count_labels), of how many regions a word means; None as `grounding_logits`.
     """
 
     loss: torch.Tensor | None = None
@@ -107,6 +111,8 @@ class LxmertForPreTrainingOutput(ModelOutput):
     losses: dict[str, torch.Tensor] | None = None
     correct: dict[str, torch.Tensor] | None = None
     visual_predictions: dict[str, torch.Tensor] | None = None
+    grounding_logits: torch.Tensor | None = None
+    count_logits: torch.Tensor | None = None
 
 
 @dataclass

@@ -1,20 +1,25 @@
-"""`LxmertForPreTraining`: the paper's five pre-training tasks (section 3.1)."""
+"""`LxmertForPreTraining`: the paper's five pre-training tasks (section 3.1), and grounding."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
+from transformers import initialization
 
 from lxmert.configuration import LxmertConfig
 from lxmert.modeling_lxmert.answers import LxmertAnswering
 from lxmert.modeling_lxmert.checks import VisualLabels, check_pretraining_labels
+from lxmert.modeling_lxmert.grounding import LxmertGroundingHead
 from lxmert.modeling_lxmert.heads import LxmertPreTrainingHeads, LxmertVisualAnswerHead, LxmertVisualObjHead
 from lxmert.modeling_lxmert.losses import (
+    counting_loss,
     cross_modality_matching_loss,
     detected_label_loss,
     feature_regression_loss,
+    grounding_loss,
     masked_language_modelling_loss,
+    pairs_right_and_judged,
     question_answering_loss,
     right_and_judged,
 )
@@ -23,7 +28,8 @@ from lxmert.modeling_lxmert.outputs import LxmertForPreTrainingOutput, LxmertMod
 
 Tensors = dict[str, torch.Tensor]
 Parts = dict[str, tuple[torch.Tensor, torch.Tensor | None]]  # by task: loss, right and judged
-TASKS = ("mask_lm", "matched", "obj", "attr", "feat", "qa")  # the order in which the original adds them up
+# The order in which the original adds them up, then ours.
+TASKS = ("mask_lm", "matched", "obj", "attr", "feat", "qa", "grounding", "count")
 
 
 class LxmertForPreTraining(LxmertAnswering):
@@ -37,6 +43,10 @@ class LxmertForPreTraining(LxmertAnswering):
     | classification of detected attributes | `task_obj_predict`, `visual_attr_loss` | `obj_labels["attr"]` | `attr` |
     | RoI-feature regression | `task_obj_predict`, `visual_feat_loss` | `obj_labels["feat"]` | `feat` |
     | image question answering | `task_qa` | `ans` | `qa` |
+    | which regions a word means | `task_grounding` | `grounding_labels` | `grounding` |
+    | how many regions a word means | `task_grounding` | `count_labels` | `count` |
+
+    The last two are not the paper's, and off by default; see `LxmertGroundingHead`.
 
     Example:
         >>> config = LxmertConfig(hidden_size=32, num_attention_heads=2, intermediate_size=64, visual_feat_dim=8)
@@ -57,7 +67,14 @@ class LxmertForPreTraining(LxmertAnswering):
             self.obj_predict_head = LxmertVisualObjHead(config)
         if config.task_qa:
             self.answer_head = LxmertVisualAnswerHead(config, self.num_qa_labels)
+        if config.task_grounding:
+            self.grounding_head = LxmertGroundingHead(config)
         self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, LxmertGroundingHead):  # its bias is no layer of its own
+            initialization.zeros_(module.bias)
 
     def get_output_embeddings(self) -> nn.Linear:
         """The decoder of masked wordpieces, tied to the word embeddings."""
@@ -85,7 +102,7 @@ class LxmertForPreTraining(LxmertAnswering):
             (config.visual_obj_loss, config.visual_attr_loss, config.visual_feat_loss)
         )
         pooled = config.task_matched or config.task_qa
-        if not (config.task_mask_lm or pooled or regions):
+        if not (config.task_mask_lm or pooled or regions or config.task_grounding):
             return [name for name, _ in self.named_parameters()]
         heads = {
             "cls.predictions.": config.task_mask_lm,
@@ -95,7 +112,8 @@ class LxmertForPreTraining(LxmertAnswering):
         }
         off = tuple(prefix for prefix, on in heads.items() if not on)
         unused = [name for name, _ in self.named_parameters() if name.startswith(off)]
-        return unused + self.parameters_unread(words=config.task_mask_lm or pooled, regions=regions)
+        words = config.task_mask_lm or pooled or config.task_grounding
+        return unused + self.parameters_unread(words=words, regions=regions or config.task_grounding)
 
     def forward(
         self,
@@ -117,6 +135,8 @@ class LxmertForPreTraining(LxmertAnswering):
         encoded_regions: torch.Tensor | None = None,
         return_logits: bool = True,
         loss_counts: Tensors | None = None,
+        grounding_labels: torch.Tensor | None = None,
+        count_labels: torch.Tensor | None = None,
     ) -> LxmertForPreTrainingOutput | tuple:
         """Predict what was masked; encoder arguments and errors as in `LxmertModel.forward`.
 
@@ -131,8 +151,10 @@ class LxmertForPreTraining(LxmertAnswering):
             matched_label: (B,), 1 where the sentence belongs to the image, 0 where not.
             ans: (B,) class ids of answers, or (B, num_qa_labels) scores in [0, 1].
             return_logits: False computes the vocabulary's logits at the labelled words only and returns neither them
-                nor the predictions about regions.
+                nor the predictions about regions, pairs and counts.
             loss_counts: divide the losses' sums instead of the batch's own counts; see `losses.loss_counts`.
+            grounding_labels: (B, T, R) of any integer type, 1 where the phrase of a word means a region, 0 where not.
+            count_labels: (B, T), class ids of how many regions the phrase of a word means.
 
         Raises:
             TypeError: labels of the wrong type.
@@ -154,16 +176,20 @@ class LxmertForPreTraining(LxmertAnswering):
             encoded_text=encoded_text,
             encoded_regions=encoded_regions,
         )
-        check_pretraining_labels(self.config, encoded, labels, obj_labels, matched_label, ans)
+        given = (labels, obj_labels, matched_label, ans, grounding_labels, count_labels)
+        check_pretraining_labels(self.config, encoded, *given)
         assert encoded.pooled_output is not None
-        targets = _Targets(labels, obj_labels or {}, matched_label, ans, loss_counts or {})
+        targets = _Targets(
+            labels, obj_labels or {}, matched_label, ans, grounding_labels, count_labels, loss_counts or {}
+        )
         parts: Parts = {}
         logits = self._predict_words(encoded, targets, parts, return_logits)
         matching, answers = self._judge_pairs(encoded.pooled_output, targets, parts)
         predictions = self._predict_regions(encoded, targets, parts, return_logits)
+        pairs, numbers = self._ground_words(encoded, targets, parts, return_logits)
 
         loss = losses = correct = None
-        if any(label is not None for label in (labels, obj_labels, matched_label, ans)):
+        if any(label is not None for label in given):
             losses = {name: parts[name][0] for name in TASKS if name in parts}
             correct = {name: right for name in TASKS if name in parts and (right := parts[name][1]) is not None}
             loss = sum(losses.values(), start=encoded.pooled_output.new_zeros((), dtype=torch.float32))
@@ -176,6 +202,8 @@ class LxmertForPreTraining(LxmertAnswering):
             losses=losses,
             correct=correct,
             visual_predictions=predictions,
+            grounding_logits=pairs,
+            count_logits=numbers,
         )
         return output if return_dict else output.to_tuple()
 
@@ -235,6 +263,22 @@ class LxmertForPreTraining(LxmertAnswering):
             parts["feat"] = normalizer * loss, None
         return predictions if return_logits else None
 
+    def _ground_words(
+        self, encoded: LxmertModelOutput, targets: "_Targets", parts: Parts, return_logits: bool
+    ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+        """Logits of grounding (B, T, R) and of counts (B, T, num_count_labels)."""
+        grounding, count = targets.grounding_labels, targets.count_labels
+        if not self.config.task_grounding or not (return_logits or grounding is not None or count is not None):
+            return None, None
+        pairs, numbers = self.grounding_head(encoded.language_output, encoded.vision_output)
+        if grounding is not None:
+            loss = grounding_loss(pairs, grounding, targets.counts.get("grounding"))
+            parts["grounding"] = loss, pairs_right_and_judged(pairs, grounding)
+        if count is not None:
+            loss = counting_loss(numbers, count, targets.counts.get("count"))
+            parts["count"] = loss, right_and_judged(numbers, count)
+        return (pairs, numbers) if return_logits else (None, None)
+
 
 @dataclass(frozen=True)
 class _Targets:
@@ -244,4 +288,6 @@ class _Targets:
     obj_labels: VisualLabels
     matched_label: torch.Tensor | None
     ans: torch.Tensor | None
+    grounding_labels: torch.Tensor | None
+    count_labels: torch.Tensor | None
     counts: Tensors
