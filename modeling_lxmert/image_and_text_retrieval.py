@@ -41,6 +41,7 @@ class LxmertForImageAndTextRetrieval(LxmertPreTrainedModel):
         r"^cls\.predictions\.",
         r"^obj_predict_head\.",
         r"^answer_head\.",
+        r"^grounding_head\.",
     ]  # of pre-training
 
     def __init__(self, config: LxmertConfig):

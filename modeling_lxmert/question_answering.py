@@ -21,7 +21,7 @@ class LxmertForQuestionAnswering(LxmertAnswering):
         2
     """
 
-    _keys_to_ignore_on_load_unexpected = [r"^cls\.", r"^obj_predict_head\."]  # of pre-training
+    _keys_to_ignore_on_load_unexpected = [r"^cls\.", r"^obj_predict_head\.", r"^grounding_head\."]  # of pre-training
 
     def __init__(self, config: LxmertConfig):
         super().__init__(config)

@@ -34,7 +34,7 @@ class LxmertForVisualReasoning(LxmertPreTrainedModel):
         {0: 'false', 1: 'true'}
     """
 
-    _keys_to_ignore_on_load_unexpected = [r"^cls\.", r"^obj_predict_head\."]  # of pre-training
+    _keys_to_ignore_on_load_unexpected = [r"^cls\.", r"^obj_predict_head\.", r"^grounding_head\."]  # of pre-training
 
     def __init__(self, config: LxmertConfig):
         super().__init__(with_class_texts(config, ["false", "true"]))
