@@ -9,6 +9,7 @@ from accelerate.utils import recursively_apply
 from torch.utils.data import DataLoader
 
 from lxmert.modeling_lxmert import loss_counts
+from lxmert.modeling_lxmert.losses import LABELS
 from lxmert.modeling_lxmert.pretraining import TASKS
 from lxmert.processing import LxmertProcessor, RegionSource
 from lxmert.training.batches import stable_seed
@@ -67,8 +68,8 @@ def measure_pretraining(model: torch.nn.Module, loader: DataLoader, accelerator:
     """Losses and accuracies of all tasks on validation batches, each example counted once on any number of processes.
 
     Unlike the training loss, every loss is a mean over what is to be predicted: words with a label, pairs, labelled
-    regions that are masked, masked regions, answers. So losses of different variants compare with each other and
-    with the trivial predictors.
+    regions that are masked, masked regions, answers, labelled pairs of a word and a region, words with a number. So
+    losses of different variants compare with each other and with the trivial predictors.
 
     Returns:
         `loss` (the sum of the losses), a loss for each task that is on and has something to predict, and
@@ -110,7 +111,7 @@ def _sums(model: torch.nn.Module, normalizer: float, batch: Batch) -> dict[str, 
     classes = {name: batch["obj_labels"][name][0] for name in ("obj", "attr")}
     batch["obj_labels"] = {name: (labels, masked) for name, labels in classes.items()} | {"feat": (features, masked)}
     one = torch.ones((), device=masked.device)
-    output = model(**batch, loss_counts=dict.fromkeys(("mask_lm", "matched", "qa", "regions"), one))
+    output = model(**batch, loss_counts=dict.fromkeys((*LABELS, "regions"), one))
     numbers = {
         **loss_counts(batch),
         **{name: ((labels >= 0) & (masked > 0)).sum() for name, labels in classes.items()},
