@@ -13,6 +13,7 @@ def test_defaults_are_the_papers_size() -> None:
     assert (config.hidden_size, config.num_attention_heads, config.intermediate_size) == (768, 12, 3072)
     assert (config.vocab_size, config.visual_feat_dim, config.num_qa_labels) == (30522, 2048, 9500)
     assert config.visual_loss_normalizer == pytest.approx(6.6666667)
+    assert not config.task_grounding, "it is not the paper's"
     assert config.num_hidden_layers == {"language": 9, "vision": 5, "cross_encoder": 5}
 
 
@@ -31,6 +32,8 @@ def test_defaults_are_the_papers_size() -> None:
         ({"visual_feat_distance": "l1"}, TypeError, r"visual_feat_distance.*smooth_l1.*l2"),
         ({"visual_label_regions": "some"}, TypeError, r"visual_label_regions.*all.*masked"),
         ({"visual_loss_normalizer": -0.5}, ValueError, r"visual_loss_normalizer must not be negative, got -0.5"),
+        ({"num_count_labels": 0}, ValueError, r"num_count_labels must be at least 1, got 0"),
+        ({"task_grounding": 1}, TypeError, r"'task_grounding' expected bool, got int"),
         ({"num_object_labels": 0}, ValueError, r"num_object_labels must be at least 1, got 0"),
         ({"num_qa_labels": 3, "id2label": {0: "a"}}, ValueError, r"id2label has 1 answers but num_qa_labels is 3"),
         ({"num_qa_labels": 3, "num_labels": 4}, ValueError, r"num_labels \(4\) and num_qa_labels \(3\)"),
@@ -80,6 +83,8 @@ def test_save_and_load_keep_everything(tmp_path: Path) -> None:
         visual_feat_distance="l2",
         id2label={0: "no", 1: "yes"},
         task_qa=False,
+        task_grounding=True,
+        num_count_labels=4,
     )
     config.save_pretrained(tmp_path)
     for loaded in (LxmertConfig.from_pretrained(tmp_path), AutoConfig.from_pretrained(tmp_path)):
@@ -89,6 +94,7 @@ def test_save_and_load_keep_everything(tmp_path: Path) -> None:
         assert kept == {name: value for name, value in config.to_dict().items() if name not in where}
         assert loaded.id2label == {0: "no", 1: "yes"}
         assert loaded.visual_loss_normalizer == 6.67
+        assert (loaded.task_grounding, loaded.num_count_labels) == (True, 4)
 
 
 def test_default_labels_do_not_fill_the_file(tmp_path: Path) -> None:

@@ -52,6 +52,27 @@ def make_labels(
     }
 
 
+def make_grounding_labels(
+    words: int = 9, regions: int = 5, batch: int = 3, seed: int = 0, nothing: int = -100
+) -> dict[str, torch.Tensor]:
+    """Random sets of regions and their sizes, for the words of the small models; every third word has no label.
+
+    Args:
+        words: T.
+        regions: R.
+        batch: B.
+        seed: of the random numbers.
+        nothing: stands where there is no label.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    pairs = torch.randint(2, (batch, words, regions), generator=generator, dtype=torch.int8)
+    numbers = pairs.sum(-1)
+    pairs[:, ::3] = nothing
+    pairs[:, 1, 0] = nothing
+    numbers[:, ::3] = nothing
+    return {"grounding_labels": pairs, "count_labels": numbers}
+
+
 def only(labels: dict[str, Any], *tasks: str) -> dict[str, Any]:
     """The targets of some of the `TASKS`."""
     names = {"mask_lm": "labels", "matched": "matched_label", "qa": "ans"}

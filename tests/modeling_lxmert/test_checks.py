@@ -83,6 +83,35 @@ def test_masked_label_regions_need_the_mask(small_config: Callable[..., LxmertCo
     assert without_regions(**make_batch(), obj_labels=objects).losses == {}
 
 
+@pytest.mark.parametrize(
+    ("labels", "error", "message"),
+    [
+        (
+            {"grounding_labels": torch.ones(3, 9, 4).long()},
+            ValueError,
+            r"grounding_labels must be class ids \(3, 9, 5\), got \(3, 9, 4\)",
+        ),
+        ({"grounding_labels": torch.ones(3, 9).long()}, ValueError, r"grounding_labels must be class ids \(3, 9, 5\)"),
+        (
+            {"grounding_labels": torch.full((3, 9, 5), 2, dtype=torch.int8)},
+            ValueError,
+            r"grounding_labels must be class ids in 0..1 \(or -100 or -1 for none\), got 2",
+        ),
+        ({"grounding_labels": torch.ones(3, 9, 5)}, TypeError, r"grounding_labels must be .* got torch.float32"),
+        ({"grounding_labels": torch.ones(3, 9, 5).bool()}, TypeError, r"grounding_labels must be .* got torch.bool"),
+        ({"count_labels": torch.ones(3, 8).long()}, ValueError, r"count_labels must be class ids \(3, 9\)"),
+        ({"count_labels": torch.full((3, 9), 4)}, ValueError, r"count_labels must be class ids in 0..3 .*got 4"),
+        ({"count_labels": torch.full((3, 9), -2)}, ValueError, r"count_labels must be class ids in 0..3 .*got -2"),
+        ({"count_labels": torch.ones(3, 9)}, TypeError, r"count_labels must be .* got torch.float32"),
+    ],
+)
+def test_labels_of_grounding_that_are_refused(
+    small_config: Callable[..., LxmertConfig], labels: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        LxmertForPreTraining(small_config(task_grounding=True, num_count_labels=4))(**make_batch(), **labels)
+
+
 def test_an_unknown_keyword_of_pretraining_is_named(small_config: Callable[..., LxmertConfig]) -> None:
     with pytest.raises(TypeError, match=r"unknown keyword `matched_labels` \(did you mean `matched_label`\?\)"):
         LxmertForPreTraining(small_config())(**make_batch(), matched_labels=torch.ones(3).long())

@@ -13,7 +13,7 @@ from lxmert import (
 from lxmert.modeling_lxmert import LxmertPreTrainedModel
 from tests.conftest import make_batch
 from tests.modeling_lxmert.contract import ModelContract
-from tests.modeling_lxmert.labels import make_labels
+from tests.modeling_lxmert.labels import make_grounding_labels, make_labels
 
 
 class TestLxmertModel(ModelContract):
@@ -96,3 +96,30 @@ class TestRegionsOfLxmertForPreTraining(ModelContract):
         with torch.no_grad():
             predictions = model(**inputs).visual_predictions
         return torch.cat([predictions[name] for name in ("obj", "attr", "feat")], dim=-1)
+
+
+class TestGroundingOfLxmertForPreTraining(ModelContract):
+    """The same promises for what words are said to mean."""
+
+    model_class = LxmertForPreTraining
+    main_output = "grounding_logits"
+    labels = make_labels() | make_grounding_labels()
+
+    def make(self, **overrides: object) -> LxmertPreTrainedModel:
+        return super().make(**({"task_grounding": True} | overrides))
+
+    def run(self, model: LxmertPreTrainedModel, inputs: dict[str, Any]) -> torch.Tensor:
+        with torch.no_grad():
+            output = model(**inputs)
+        return torch.cat([output.count_logits, output.grounding_logits], dim=-1)  # (B, T, num_count_labels + R)
+
+    @staticmethod
+    def _without_padding(got: torch.Tensor, expected: torch.Tensor) -> torch.Tensor:
+        return got[:, : expected.shape[1], : expected.shape[2]]
+
+    @pytest.mark.parametrize("layers", [2, 0], ids=["two cross-modality layers", "no cross-modality layer"])
+    @pytest.mark.parametrize("tied", [True, False])
+    @pytest.mark.parametrize("off", [TASKS, *(TASKS - {task} for task in sorted(TASKS)), {"task_obj_predict"}])
+    def test_what_learns_beside_grounding(self, off: set[str], tied: bool, layers: int) -> None:
+        off = dict.fromkeys(off, False)
+        self.check_what_learns(self.make(x_layers=layers, tie_word_embeddings=tied, **off))

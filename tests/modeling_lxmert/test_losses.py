@@ -7,16 +7,19 @@ import torch
 
 from lxmert import LxmertConfig, LxmertForPreTraining
 from lxmert.modeling_lxmert.losses import (
+    counting_loss,
     cross_modality_matching_loss,
     detected_label_loss,
     feature_regression_loss,
+    grounding_loss,
     loss_counts,
     masked_language_modelling_loss,
+    pairs_right_and_judged,
     question_answering_loss,
     right_and_judged,
 )
 from tests.conftest import make_batch
-from tests.modeling_lxmert.labels import make_labels, rows
+from tests.modeling_lxmert.labels import make_grounding_labels, make_labels, rows
 
 LN2, LN3, LN4 = math.log(2), math.log(3), math.log(4)
 
@@ -74,6 +77,19 @@ class TestByHand:
         assert loss.dtype == torch.float32
         assert loss.item() == pytest.approx(2 * LN2)
 
+    @pytest.mark.parametrize("dtype", [torch.int8, torch.int32, torch.int64])
+    def test_grounding(self, dtype: torch.dtype) -> None:
+        # sigmoid(ln 3) = 3/4: yes has probability 3/4, then no 1/4, then yes 1/2; three pairs have no label
+        logits = torch.tensor([[[LN3, LN3, 50.0], [0.0, -50.0, 50.0]]])
+        labels = torch.tensor([[[1, 0, -100], [1, -1, -1]]], dtype=dtype)
+        assert grounding_loss(logits, labels).item() == pytest.approx((math.log(4 / 3) + LN4 + LN2) / 3)
+
+    def test_counting(self) -> None:
+        # probabilities of the labels: 1/3, then 2/4; the last two words have none
+        logits = torch.tensor([[[0.0, 0.0, 0.0], [LN2, 0.0, 0.0], [9.0, 0.0, 0.0], [0.0, 9.0, 0.0]]])
+        labels = torch.tensor([[2, 0, -1, -100]], dtype=torch.int8)
+        assert counting_loss(logits, labels).item() == pytest.approx((LN3 + LN2) / 2)
+
 
 Loss = Callable[[torch.Tensor, int, torch.Tensor | None], torch.Tensor]
 # Each on predictions (2, 3), for labels that are all `label`.
@@ -85,6 +101,7 @@ LOSSES: dict[str, Loss] = {
         x, torch.ones(2, 3), torch.full((2,), float(label >= 0)), count=count
     ),
     "answers": lambda x, label, count: question_answering_loss(x, torch.full((2,), label), count),
+    "counting": lambda x, label, count: counting_loss(x, torch.full((2,), label), count),
 }
 
 
@@ -116,6 +133,24 @@ def test_a_count_divides_scores_of_answers() -> None:
     assert loss.item() == pytest.approx(4 * LN2 / 8)
 
 
+@pytest.mark.parametrize("nothing", [-100, -1])
+def test_no_labelled_pair_gives_zero_and_a_zero_gradient(nothing: int) -> None:
+    logits = torch.linspace(-3, 3, 6).reshape(1, 2, 3).requires_grad_()
+    for count in (None, torch.tensor(0.0), torch.tensor(5.0)):
+        logits.grad = None
+        loss = grounding_loss(logits, torch.full((1, 2, 3), nothing, dtype=torch.int8), count)
+        loss.backward()
+        assert loss.item() == 0
+        assert torch.equal(logits.grad, torch.zeros(1, 2, 3))
+
+
+@pytest.mark.parametrize("count", [8.0, 0.5])
+def test_a_count_divides_pairs(count: float) -> None:
+    loss = grounding_loss(torch.zeros(1, 2, 3).bfloat16(), torch.ones(1, 2, 3).long(), torch.tensor(count))
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx(6 * LN2 / count)
+
+
 @pytest.mark.parametrize("name", LOSSES)
 def test_half_precision_is_summed_in_float32(name: str) -> None:
     predictions = torch.linspace(-3, 3, 6).reshape(2, 3)
@@ -131,8 +166,10 @@ def test_counts_of_a_batch() -> None:
         "matched_label": torch.tensor([1, -100]),
         "ans": torch.tensor([-1, -100]),
         "obj_labels": {"obj": regions},
+        "grounding_labels": torch.tensor([[[1, 0], [-1, -100]], [[0, 0], [0, -1]]], dtype=torch.int8),
+        "count_labels": torch.tensor([[1, -1], [0, -100]]),
     }
-    expected = {"mask_lm": 3.0, "matched": 1.0, "qa": 0.0, "regions": 6.0}
+    expected = {"mask_lm": 3.0, "matched": 1.0, "qa": 0.0, "grounding": 5.0, "count": 2.0, "regions": 6.0}
     counts = loss_counts(batch)
     assert {name: count.item() for name, count in counts.items()} == expected
     assert all(count.dtype == torch.float32 and count.dim() == 0 for count in counts.values())
@@ -157,17 +194,29 @@ def test_right_and_judged() -> None:
     assert not right_and_judged(logits, labels).requires_grad
 
 
+def test_pairs_right_and_judged() -> None:
+    logits = torch.tensor([[[0.1, -0.1, 0.1], [-0.1, 0.0, 9.0]]], requires_grad=True)
+    labels = torch.tensor([[[1, 0, 0], [1, 0, -100]]], dtype=torch.int8)
+    right = pairs_right_and_judged(logits, labels)
+    assert right.tolist() == [3.0, 5.0], "the first two, and 0 is no yes"
+    assert right.dtype == torch.float32
+    assert not right.requires_grad
+    assert pairs_right_and_judged(logits, torch.full_like(labels, -1)).tolist() == [0.0, 0.0]
+
+
 @pytest.mark.parametrize("padded", [False, True], ids=["whole", "padded"])
 @pytest.mark.parametrize("soft", [False, True], ids=["one answer", "scores"])
 def test_splitting_a_batch_changes_nothing(small_config: Callable[..., LxmertConfig], soft: bool, padded: bool) -> None:
     """Two micro-batches of 2 and 1, each cut to its own length, give the loss and gradients of the batch of 3."""
     torch.manual_seed(0)
-    model = LxmertForPreTraining(small_config(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)).train()
-    batch = make_batch() | make_labels(soft=soft)
+    without_dropout = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    model = LxmertForPreTraining(small_config(**without_dropout, task_grounding=True)).train()
+    batch = make_batch() | make_labels(soft=soft) | make_grounding_labels()
     if padded:  # the last item is shorter on both sides
         batch["attention_mask"] = (torch.arange(9) < torch.tensor([[9], [9], [5]])).long()
         batch["visual_attention_mask"] = (torch.arange(5) < torch.tensor([[5], [5], [3]])).long()
-        batch["labels"][2, 5:] = -100
+        batch["labels"][2, 5:] = batch["grounding_labels"][2, 5:] = batch["count_labels"][2, 5:] = -100
+        batch["grounding_labels"][2, :, 3:] = -100
         for name, (targets, weights) in batch["obj_labels"].items():
             (weights if name == "feat" else targets)[2, 3:] = 0 if name == "feat" else -100
     parts = [rows(batch, slice(0, 2)), rows(batch, slice(2, 3))]
@@ -195,10 +244,11 @@ def test_splitting_a_batch_changes_nothing(small_config: Callable[..., LxmertCon
 def cut(batch: dict[str, Any], words: int, regions: int) -> dict[str, Any]:
     """The batch without its padding."""
     short = dict(batch)
-    for name in ("input_ids", "attention_mask", "labels"):
+    for name in ("input_ids", "attention_mask", "labels", "count_labels"):
         short[name] = batch[name][:, :words]
     for name in ("visual_feats", "visual_pos", "visual_attention_mask"):
         short[name] = batch[name][:, :regions]
+    short["grounding_labels"] = batch["grounding_labels"][:, :words, :regions]
     short["obj_labels"] = {
         name: tuple(tensor[:, :regions] for tensor in pair) for name, pair in batch["obj_labels"].items()
     }

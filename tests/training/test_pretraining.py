@@ -79,6 +79,37 @@ def test_figures_are_means_over_what_is_to_be_predicted(task: Task) -> None:
     assert figures["loss"] == pytest.approx(sum(figures[name] for name in parts))
 
 
+def test_figures_of_grounding(task: Task) -> None:
+    model = make_model(task, task_grounding=True, num_count_labels=3).eval()
+    generator = torch.Generator().manual_seed(0)
+    batches = list(DataLoader(task.validation, batch_size=8, collate_fn=task.collate))
+    for batch in batches:
+        shape = (*batch["input_ids"].shape, batch["visual_feats"].shape[1])
+        batch["grounding_labels"] = torch.randint(-1, 2, shape, generator=generator, dtype=torch.int8)
+        batch["count_labels"] = torch.randint(-1, 3, shape[:2], generator=generator)
+    batches[1]["grounding_labels"][:] = batches[1]["count_labels"][:] = -100
+    figures = measure_pretraining(model, batches, Accelerator(cpu=True))  # type: ignore[arg-type]
+
+    pairs, yes, words, numbers = [], [], [], []
+    with torch.no_grad():
+        for batch in batches:
+            output = model(**(batch | {"return_logits": True}))
+            pairs.append(output.grounding_logits[batch["grounding_labels"] >= 0])
+            yes.append(batch["grounding_labels"][batch["grounding_labels"] >= 0].float())
+            words.append(output.count_logits[batch["count_labels"] >= 0])
+            numbers.append(batch["count_labels"][batch["count_labels"] >= 0])
+    logits, labels = torch.cat(pairs), torch.cat(yes)
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(logits, labels)
+    assert figures["grounding"] == pytest.approx(expected.item(), rel=1e-5)
+    assert figures["grounding_accuracy"] == pytest.approx(((logits > 0) == (labels > 0)).float().mean().item())
+    logits, labels = torch.cat(words), torch.cat(numbers)
+    expected = torch.nn.functional.cross_entropy(logits, labels)
+    assert figures["count"] == pytest.approx(expected.item(), rel=1e-5)
+    assert figures["count_accuracy"] == pytest.approx((logits.argmax(-1) == labels).float().mean().item())
+    parts = ("mask_lm", "matched", "obj", "attr", "feat", "qa", "grounding", "count")
+    assert figures["loss"] == pytest.approx(sum(figures[name] for name in parts))
+
+
 def test_figures_do_not_depend_on_batches_or_objectives(task: Task) -> None:
     model = make_model(task)
     accelerator = Accelerator(cpu=True)
