@@ -1,0 +1,170 @@
+"""Sentences joined with scenes, with computed truth and what each phrase means: what pre-training learns from."""
+
+import random
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from lxmert.scenes.arrays import BOXES, SLOTS, Scenes, concatenate
+from lxmert.scenes.grammar import GRAMMAR
+from lxmert.scenes.random_scenes import random_scattered, random_towers
+from lxmert.scenes.sentences import Kind, Meant, Recombiner
+
+PHRASES = 12  # of a sentence, whose meaning is kept
+REGIONS = BOXES * (SLOTS + 1)  # places: the objects of a box, behind them the box
+CHUNK, LARGE_CHUNK = 96, 768  # scenes that a sentence is tried on
+UNKNOWN = -1
+KNOWN_WORDS = frozenset(part for rule in GRAMMAR.rules for part in rule.parts if not part.isupper())
+
+
+@dataclass(frozen=True)
+class Samples:
+    """N pairs of a sentence and a scene.
+
+    Args:
+        sentence: (N,), rows of `texts`.
+        scene: (N,), rows of `scenes`.
+        truth: (N,), 1, 0, or -1 where unknown.
+        regions: (N, 12), for each phrase a set of 27 bits, which regions it means.
+        texts: the sentences.
+        places: (sentences, 12), where in the text the head word of each phrase begins; -1 without a phrase.
+        of_boxes: (sentences, 12), whether a phrase means boxes, not objects.
+        exchangeable: (sentences,), whether all words are spelt right, so that colours can be exchanged in them.
+        scenes: all scenes.
+    """
+
+    sentence: np.ndarray
+    scene: np.ndarray
+    truth: np.ndarray
+    regions: np.ndarray
+    texts: list[str]
+    places: np.ndarray
+    of_boxes: np.ndarray
+    exchangeable: np.ndarray
+    scenes: Scenes
+
+    def __len__(self) -> int:
+        return len(self.sentence)
+
+
+def is_exchangeable(text: str) -> bool:
+    """Whether all words are spelt as the grammar spells them."""
+    return all(word in KNOWN_WORDS for word in re.findall(r"[^\s,.]+", text.lower()))
+
+
+def given_samples(texts: Sequence[str], scenes: Scenes, truths: Sequence[bool]) -> Samples:
+    """Examples with their own labels, without what phrases mean."""
+    return Samples(
+        sentence=np.arange(len(texts), dtype=np.int32),
+        scene=np.arange(len(texts), dtype=np.int32),
+        truth=np.array(truths, np.int8),
+        regions=np.zeros((len(texts), PHRASES), np.uint32),
+        texts=list(texts),
+        places=np.full((len(texts), PHRASES), UNKNOWN, np.int16),
+        of_boxes=np.zeros((len(texts), PHRASES), bool),
+        exchangeable=np.array([is_exchangeable(text) for text in texts]),
+        scenes=scenes,
+    )
+
+
+def draw_samples(
+    read: Sequence[Meant],
+    kinds: dict[Kind, Scenes],
+    sentences: int,
+    for_each: int,
+    seed: int,
+    own_share: float = 0.4,
+    progress: bool = True,
+) -> Samples:
+    """Join sentences with scenes, half of which make them true where there are such.
+
+    Args:
+        read: sentences that were read; they take `own_share` of the places, recombined ones the others.
+        kinds: scenes of towers and scattered ones.
+        sentences: number of sentences, repetitions of read ones counted.
+        for_each: number of scenes for each.
+        seed: of all that is drawn.
+        own_share: share of sentences as they were read.
+        progress: show a bar with time left.
+    """
+    generator, numbers = random.Random(seed), np.random.default_rng(seed)
+    recombiner = Recombiner(read)
+    offset = {"towers": 0, "scattered": len(kinds["towers"])}
+    weights = [sentence.weight**0.5 for sentence in read]
+    rows: list[tuple[int, np.ndarray, np.ndarray, np.ndarray]] = []
+    texts, places, of_boxes = [], [], []
+    for _ in tqdm(range(sentences), desc="Drawing sentences", unit=" sentences", disable=not progress):
+        meant = generator.choices(read, weights)[0]
+        if generator.random() > own_share:
+            meant = recombiner.draw(generator, meant.kind)
+        drawn = _scenes_for(meant, kinds[meant.kind], for_each, numbers)
+        if drawn is None:
+            continue
+        chosen, truth, positions, boxes, bits = drawn
+        rows.append((len(texts), chosen + offset[meant.kind], truth, bits))
+        texts.append(meant.text)
+        places.append([meant.places[p] for p in positions] + [UNKNOWN] * (PHRASES - len(positions)))
+        of_boxes.append(boxes + [False] * (PHRASES - len(boxes)))
+    return Samples(
+        sentence=np.concatenate([np.full(len(scenes), row, np.int32) for row, scenes, _, _ in rows]),
+        scene=np.concatenate([scenes.astype(np.int32) for _, scenes, _, _ in rows]),
+        truth=np.concatenate([truth.astype(np.int8) for _, _, truth, _ in rows]),
+        regions=np.concatenate([bits for _, _, _, bits in rows]),
+        texts=texts,
+        places=np.array(places, np.int16),
+        of_boxes=np.array(of_boxes, bool),
+        exchangeable=np.array([is_exchangeable(text) for text in texts]),
+        scenes=concatenate([kinds["towers"], kinds["scattered"]]),
+    )
+
+
+def _scenes_for(
+    meant: Meant, scenes: Scenes, wanted: int, numbers: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, list[int], list[bool], np.ndarray] | None:
+    """Rows of scenes, their truth, and what the phrases mean there; None for a sentence that is always or never true."""
+    for size in (CHUNK, LARGE_CHUNK):
+        start = int(numbers.integers(0, len(scenes) - size + 1))
+        here = scenes[start : start + size]
+        truth, denotations = meant.evaluate(here)
+        true, false = np.flatnonzero(truth), np.flatnonzero(~truth)
+        if min(len(true), len(false)) >= wanted // 2:
+            break
+    if not len(true) or not len(false):
+        return None
+    rarer, other = sorted((numbers.permutation(true), numbers.permutation(false)), key=len)
+    rarer = rarer[: wanted // 2]
+    rows = np.concatenate([rarer, other[: max(wanted // 2, len(rarer))]])
+    positions = sorted(denotations)[:PHRASES]
+    bits, boxes = np.zeros((len(rows), PHRASES), np.uint32), []
+    for index, position in enumerate(positions):
+        bits[:, index], of_boxes = _bits(denotations[position], rows)
+        boxes.append(of_boxes)
+    return rows + start, truth[rows], positions, boxes, bits
+
+
+def _bits(regions: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, bool]:
+    """A set of regions (S, 3, 8) or of boxes (S, 3) as numbers; a box that holds an object of the set is in it, too."""
+    of_boxes = regions.ndim == 2
+    places = np.zeros((len(rows), BOXES, SLOTS + 1), bool)
+    chosen = np.broadcast_to(regions, (len(regions), *regions.shape[1:]))[rows]
+    if of_boxes:
+        places[..., SLOTS] = chosen
+    else:
+        places[..., :SLOTS] = chosen
+        places[..., SLOTS] = chosen.any(-1)
+    return (places.reshape(len(rows), REGIONS) * (1 << np.arange(REGIONS))).sum(-1).astype(np.uint32), of_boxes
+
+
+def pools(real: Scenes | None, real_towers: np.ndarray | None, count: int, seed: int) -> dict[Kind, Scenes]:
+    """Scenes by kind, in random order: drawn ones, and real ones where given."""
+    numbers = np.random.default_rng(seed)
+    drawn: dict[Kind, Scenes] = {"towers": random_towers(count, numbers), "scattered": random_scattered(count, numbers)}
+    if real is not None and real_towers is not None:
+        drawn = {
+            "towers": concatenate([drawn["towers"], real[real_towers]]),
+            "scattered": concatenate([drawn["scattered"], real[~real_towers]]),
+        }
+    return {kind: scenes[numbers.permutation(len(scenes))] for kind, scenes in drawn.items()}
