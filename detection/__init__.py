@@ -2,6 +2,7 @@
 
 from lxmert.detection.components import ComponentRegionExtractor
 from lxmert.detection.detector import DetectorRegionExtractor
+from lxmert.detection.drawn_boxes import DrawnBoxesRegionExtractor
 from lxmert.detection.extract import extract_images, extract_regions
 from lxmert.detection.extraction_pictures import draw_extracted
 from lxmert.detection.extraction_report import ExtractionReport, SkippedImage
@@ -23,6 +24,7 @@ from lxmert.detection.shapes import ShapeRegionExtractor
 __all__ = [
     "ComponentRegionExtractor",
     "DetectorRegionExtractor",
+    "DrawnBoxesRegionExtractor",
     "ExtractionReport",
     "FasterRcnnForRegionFeatures",
     "FasterRcnnImageProcessor",

@@ -11,6 +11,7 @@ SHORT_NAMES = {
     "grid": ("GridRegionExtractor", "backbone"),
     "components": ("ComponentRegionExtractor", None),
     "shapes": ("ShapeRegionExtractor", None),
+    "drawn_boxes": ("DrawnBoxesRegionExtractor", None),
     "detector": ("DetectorRegionExtractor", "model"),
     "faster_rcnn": ("FasterRcnnRegionExtractor", "model"),
 }
