@@ -1,13 +1,14 @@
 """Regions of drawings whose shapes lie in boxes, such as the pictures of NLVR v1."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from lxmert.detection.drawn_shapes import DrawnShape, find_drawn_shapes
-from lxmert.detection.panels import PixelBox, find_panels, ground_colour
+from lxmert.detection.panels import find_panels, ground_colour
 from lxmert.detection.pixels import PIXEL_MEAN, PIXEL_STANDARD_DEVIATION, check_channels, crop_features
 from lxmert.detection.shape_matching import SHAPES
 from lxmert.detection.shapes import COLOUR_ANCHORS, COLOURS, NO_LABEL
@@ -122,12 +123,12 @@ class DrawnBoxesRegionExtractor(RegionExtractor):
             for shape in inside:
                 x1, y1, x2, y2 = shape.box
                 boxes.append((x + x1, y + y1, x + x2, y + y2))
-                features.append(self._features(shape.own, panel))
+                features.append(self._features(shape.own, (x2 - x1) / (right - x), (y2 - y1) / (bottom - y)))
                 shapes.append(NO_LABEL if shape.shape is None else SHAPES.index(shape.shape))
-                colours.append(nearest_colour(shape.colour))
+                colours.append(nearest_colour(*shape.colour.tolist()))
             boxes.append(panel)
-            ground = np.broadcast_to(ground_colour(pixels[y:bottom, x:right]), (bottom - y, right - x, 3))
-            features.append(self._features(ground.astype(np.uint8), panel))
+            ground = ground_colour(pixels[y:bottom, x:right]).astype(np.uint8)
+            features.append(self._features(ground[None, None], 1.0, 1.0))
             shapes.append(len(SHAPES))
             colours.append(NO_LABEL)
         return Regions(
@@ -140,14 +141,11 @@ class DrawnBoxesRegionExtractor(RegionExtractor):
             attribute_names=self.attribute_names,
         )
 
-    def _features(self, own: np.ndarray, panel: PixelBox) -> np.ndarray:
-        """(D,), float32, from a region's own pixels (h, w, 3)."""
-        height, width = own.shape[:2]
-        crop = crop_features(
-            Image.fromarray(own), [(0, 0, width, height)], self.crop_size, self.mean, self.standard_deviation
-        )
-        size = np.array([width / (panel[2] - panel[0]), height / (panel[3] - panel[1])], dtype=np.float32)
-        return np.concatenate([crop[0], size])
+    def _features(self, own: np.ndarray, width: float, height: float) -> np.ndarray:
+        """(D,), float32, from a region's own pixels (h, w, 3) and its size as shares of its box's."""
+        box = (0, 0, own.shape[1], own.shape[0])
+        crop = crop_features(Image.fromarray(own), [box], self.crop_size, self.mean, self.standard_deviation)
+        return np.append(crop[0], np.array([width, height], dtype=np.float32))
 
     @staticmethod
     def _largest(drawn: list[list[DrawnShape]], count: int) -> list[list[DrawnShape]]:
@@ -160,7 +158,8 @@ class DrawnBoxesRegionExtractor(RegionExtractor):
         return [[shape for j, shape in enumerate(inside) if (i, j) in kept] for i, inside in enumerate(drawn)]
 
 
-def nearest_colour(colour: np.ndarray) -> int:
-    """The position in `COLOURS` of the named colour nearest to R, G and B (3,)."""
-    distances = [float(np.sum((colour - np.array(anchor)) ** 2)) for _, anchor in COLOUR_ANCHORS]
-    return COLOURS.index(COLOUR_ANCHORS[int(np.argmin(distances))][0])
+@lru_cache(maxsize=4096)
+def nearest_colour(red: float, green: float, blue: float) -> int:
+    """The position in `COLOURS` of the nearest named colour."""
+    distances = [(red - r) ** 2 + (green - g) ** 2 + (blue - b) ** 2 for _, (r, g, b) in COLOUR_ANCHORS]
+    return COLOURS.index(COLOUR_ANCHORS[distances.index(min(distances))][0])

@@ -49,7 +49,8 @@ def find_drawn_shapes(
     ground = ground_colour(panel)
     drawn = np.flatnonzero(difference(panel, ground) > FAINTEST)
     # Few colours, many pixels: colours are compared instead of pixels.
-    codes, numbers, counts = np.unique(colour_codes(panel).ravel()[drawn], return_inverse=True, return_counts=True)
+    drawn_codes = colour_codes(panel.reshape(-1, 3)[drawn])
+    codes, numbers, counts = np.unique(drawn_codes, return_inverse=True, return_counts=True)
     colours = channels(codes).astype(np.float32) - ground  # (C, 3), as seen from the ground
 
     def image(values: np.ndarray) -> np.ndarray:
@@ -98,23 +99,23 @@ def _shares(colours: np.ndarray, colour: np.ndarray, near: np.ndarray) -> np.nda
 
 def _opened(pixels: np.ndarray, thickness: int) -> np.ndarray:
     """The pixels (H, W) that squares of this side cover which fit among them."""
-    if min(pixels.shape) < thickness:
-        return np.zeros_like(pixels)
-    for axis in (0, 1):
-        size = pixels.shape[axis] - thickness + 1
-        pixels = np.logical_and.reduce([pixels.take(range(i, i + size), axis) for i in range(thickness)])
-    for axis in (0, 1):
-        before = [(0, 0), (0, 0)]
-        shifted = []
-        for i in range(thickness):
-            before[axis] = (i, thickness - 1 - i)
-            shifted.append(np.pad(pixels, before))
-        pixels = np.logical_or.reduce(shifted)
-    return pixels
+    opened = np.zeros_like(pixels)
+    rows, columns = (side - thickness + 1 for side in pixels.shape)
+    if min(rows, columns) < 1:
+        return opened
+    steps = range(thickness)
+    rowwise = np.logical_and.reduce([pixels[:, i : i + columns] for i in steps])
+    corners = np.logical_and.reduce([rowwise[i : i + rows] for i in steps])  # upper left ones, of squares that fit
+    rowwise = np.zeros((rows, pixels.shape[1]), dtype=bool)
+    for i in steps:
+        rowwise[:, i : i + columns] |= corners
+    for i in steps:
+        opened[i : i + rows] |= rowwise
+    return opened
 
 
 def _patches(covered: np.ndarray, thick: np.ndarray, minimum_area: int) -> Iterator[tuple[slice, slice, np.ndarray]]:
-    """Rows, columns and coverage (h, w) of each connected patch of covered pixels (H, W) with a thick one among them."""
+    """Rows, columns and coverage (h, w) of each connected patch of covered pixels (H, W), thick ones among them."""
     labels, count = ndimage.label(covered, structure=np.ones((3, 3)))
     thick_labels = np.bincount(labels[thick], minlength=count + 1)
     for label, (rows, columns) in enumerate(ndimage.find_objects(labels), start=1):

@@ -22,7 +22,7 @@ def find_panels(pixels: np.ndarray, colour_tolerance: int, panel_share: float) -
         panel_share: smallest share of the picture that panels cover together.
     """
     height, width = pixels.shape[:2]
-    for colour in _frequent(frame(colour_codes(pixels)), colour_tolerance):
+    for colour in _frequent(colour_codes(frame(pixels)), colour_tolerance):
         inside = difference(pixels, colour) > colour_tolerance
         if inside.mean() < panel_share:
             continue
@@ -40,14 +40,13 @@ def find_panels(pixels: np.ndarray, colour_tolerance: int, panel_share: float) -
 
 def ground_colour(pixels: np.ndarray) -> np.ndarray:
     """(3,), int16, the most frequent colour along the edge of a panel (H, W, 3)."""
-    values, counts = np.unique(frame(colour_codes(pixels)), return_counts=True)
+    values, counts = np.unique(colour_codes(frame(pixels)), return_counts=True)
     return channels(values[counts.argmax()])
 
 
 def colour_codes(pixels: np.ndarray) -> np.ndarray:
     """(...), int32, one number for each colour (..., 3)."""
-    red, green, blue = np.moveaxis(pixels.astype(np.int32), -1, 0)
-    return red << 16 | green << 8 | blue
+    return pixels.astype(np.int32) @ np.array([65536, 256, 1], dtype=np.int32)
 
 
 def channels(codes: np.ndarray) -> np.ndarray:
@@ -61,9 +60,9 @@ def difference(pixels: np.ndarray, colour: np.ndarray) -> np.ndarray:
     return np.maximum(np.maximum(apart[0], apart[1]), apart[2])
 
 
-def frame(values: np.ndarray) -> np.ndarray:
-    """The outermost values of (H, W), one after the other."""
-    return np.concatenate([values[0], values[-1], values[:, 0], values[:, -1]])
+def frame(pixels: np.ndarray) -> np.ndarray:
+    """The outermost pixels of (H, W, ...), one after the other."""
+    return np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
 
 
 def _frequent(codes: np.ndarray, tolerance: int) -> list[np.ndarray]:
