@@ -16,16 +16,19 @@ SAMPLES = 4  # points along a pixel's side at which a shape is sampled
 INSET = 0.05  # pixels by which NLVR's circles stay inside their boxes
 # Pixels by which a patch may differ from a shape, for each pixel of width and height: drawings without anti-aliasing
 # differ by about a quarter of a pixel along an outline, a circle from the square around it by 0.1 of its side squared.
-TOLERANCE = 0.4
-SLACK = 0.2  # likewise, by which a shape may stick out of the patch that it is a part of
-FREE_OUTLINE = 0.4  # share of a part's outline that borders on no later part
+TOLERANCE = 0.45
+SLACK = 0.3  # likewise, by which a shape may stick out of the patch that it is a part of
 ASPECTS = {"square": (1.0,), "circle": (1.0,), "triangle": (1.0, 0.75**0.5)}  # heights for a width of 1, of parts
 UPRIGHT_ASPECTS = (0.5, 2.0)  # lowest and highest triangle
 SMALLEST_PART = 5  # pixels
 LARGEST_PATCH = 400  # pixels along the longer side; what is larger is not taken apart
 MOST_PARTS = 8
-MOST_TRIALS = 20_000
-SOLID = 4.0  # pixels of nine, covered at least, where a part begins; less is a crumb
+MOST_TRIALS = 4_000
+OTHERS = (0, 1, 2, 3, 5, 8)  # how far the search leaves the order of its candidates
+FURTHER = 3  # rounds of the search from the one that finds a way on: a later one may need fewer shapes
+STEPS = (0, -1, 1)  # pixels by which a drawing program may place a shape's first pixel elsewhere
+ROUNDING = 2
+CROWD = 3.99  # pixels of nine, covered at least, where a shape begins; less is a crumb
 
 
 @dataclass(frozen=True)
@@ -71,8 +74,8 @@ def match_shapes(patch: np.ndarray) -> list[Part]:
     """The shapes that a connected patch of one colour consists of, which touch without overlapping.
 
     One shape, if one fills the patch's box: a square, a circle, or an isosceles triangle that points up. Otherwise a
-    search: the first pixel from the top that is not accounted for belongs to a shape that begins there; of all ways to
-    go on, the fewest shapes that leave nothing over are taken, and of these the best fit.
+    search: the first pixel from the top that is not accounted for belongs to a shape that begins there, until nothing
+    is left. Parts are as wide as high, or triangles with equal sides.
 
     Args:
         patch: (h, w), float, how much of each pixel the colour covers, in [0, 1].
@@ -91,14 +94,7 @@ def match_shapes(patch: np.ndarray) -> list[Part]:
     misfit, best = min(fits)
     if misfit <= TOLERANCE * (width + height) and _upright(best, width, height):
         return [Part(best, 0, 0, width, height)]
-    if max(height, width) > LARGEST_PATCH:
-        return []
-    search = _Search()
-    for count in range(1, MOST_PARTS + 1):
-        search.take_apart(patch, (), 0.0, count)
-        if search.best or search.trials > MOST_TRIALS:
-            break
-    return list(search.best)
+    return [] if max(height, width) > LARGEST_PATCH else _Search(patch).parts()
 
 
 def _upright(shape: Shape, width: int, height: int) -> bool:
@@ -109,58 +105,71 @@ def _upright(shape: Shape, width: int, height: int) -> bool:
 
 
 class _Search:
-    """Takes a patch apart into as many shapes as are asked for; remembers the best way."""
+    """Takes a patch apart into shapes.
 
-    def __init__(self) -> None:
+    The candidates at each step are ordered by how much of their outline is free, so the first is mostly right. Of all
+    ways those are tried first that leave this order least often (limited discrepancy search, Harvey & Ginsberg 1995).
+
+    Args:
+        patch: (h, w), float, how much of each pixel is covered.
+    """
+
+    def __init__(self, patch: np.ndarray) -> None:
+        self.patch = patch
         self.best: tuple[Part, ...] = ()
-        self.cost = np.inf
+        self.misfit = np.inf
         self.trials = 0
+        self.known: dict[tuple[Part, ...], list[tuple[Part, float]]] = {}
 
-    def take_apart(self, rest: np.ndarray, parts: tuple[Part, ...], cost: float, count: int) -> None:
-        """Account for what is left (h, w) by `count` more shapes; `cost` is how far those found stick out of it."""
+    def parts(self) -> list[Part]:
+        """The shapes, from the top, as few as possible; nothing if there is no way, or it is not found in time."""
+        further = FURTHER
+        for others in OTHERS:
+            self._go_on(self.patch, (), 0.0, others)
+            further -= bool(self.best)
+            if not further or self.trials > MOST_TRIALS:
+                break
+        return list(self.best)
+
+    def _go_on(self, rest: np.ndarray, parts: tuple[Part, ...], misfit: float, others: int) -> None:
+        """Account for what is left (h, w), `others` steps down the order of candidates at most."""
         start = _first_pixel(rest)
         if start is None:
-            self._finish(rest, parts, cost)
-        elif count:
-            for part in self._candidates(rest, *start):
-                place = _place(part)
-                covered = coverage(part.shape, part.width, part.height)
-                excess = float(np.maximum(covered - rest[place], 0).sum())
-                if excess <= SLACK * (part.width + part.height) and cost + excess < self.cost:
-                    left = rest.copy()
-                    left[place] = np.maximum(left[place] - covered, 0)
-                    self.take_apart(left, (*parts, part), cost + excess, count - 1)
-                if self.trials > MOST_TRIALS:
-                    return
+            misfit += float(rest.sum())
+            better = not self.best or (len(parts), misfit) < (len(self.best), self.misfit)
+            if better and misfit <= TOLERANCE * sum(part.width + part.height for part in parts):
+                self.best, self.misfit = parts, misfit
+        elif len(parts) < (len(self.best) or MOST_PARTS):
+            if parts not in self.known:
+                self.known[parts] = [] if self.trials > MOST_TRIALS else self._candidates(rest, *start)
+            for step, (part, excess) in enumerate(self.known[parts][: others + 1]):
+                left = rest.copy()
+                left[_place(part)] = np.maximum(left[_place(part)] - coverage(part.shape, part.width, part.height), 0)
+                self._go_on(left, (*parts, part), misfit + excess, others - step)
 
-    def _finish(self, rest: np.ndarray, parts: tuple[Part, ...], cost: float) -> None:
-        cost += float(rest.sum())
-        if cost < self.cost and cost <= TOLERANCE * sum(part.width + part.height for part in parts):
-            self.best, self.cost = parts, cost
-
-    def _candidates(self, rest: np.ndarray, row: int, column: int) -> Iterator[Part]:
-        """The shapes that begin at a pixel, largest first, as far as a look at few pixels tells."""
-        height, width = rest.shape
-        for side in range(width, SMALLEST_PART - 1, -1):
-            for shape in SHAPES:
-                for aspect in ASPECTS[shape]:
-                    high = round(side * aspect)
-                    if not SMALLEST_PART <= high <= height:
-                        continue
-                    first_row, first_column = _beginning(shape, side, high)
-                    for down, right in product((0, -1, 1), repeat=2):
-                        y, x = row - first_row + down, column - first_column + right
-                        if 0 <= y <= height - high and 0 <= x <= width - side:
-                            part = Part(shape, x, y, side, high)
-                            self.trials += 1
-                            if _fits_at_few_pixels(rest, part) and _free_outline(rest, part) >= FREE_OUTLINE:
-                                yield part
+    def _candidates(self, rest: np.ndarray, row: int, column: int) -> list[tuple[Part, float]]:
+        """The shapes that may begin at a pixel, the best first, and how far each sticks out of what is left."""
+        uncovered = np.flatnonzero(rest[row:, column] <= 0.5)
+        reach = int(uncovered[0]) if len(uncovered) else rest.shape[0] - row
+        found = []
+        for width, shape in product(range(SMALLEST_PART, rest.shape[1] + 1), SHAPES):
+            for aspect in ASPECTS[shape]:
+                height = round(width * aspect)
+                if SMALLEST_PART <= height <= min(reach + ROUNDING, rest.shape[0]):
+                    self.trials += 1
+                    options = [_judged(rest, part) for part in _beginning_at(rest, row, column, shape, width, height)]
+                    found += [max(options, key=lambda option: option[0])] if options else []
+        found = [
+            option for option in found if option[0] >= 0 and option[1] <= SLACK * (option[2].width + option[2].height)
+        ]
+        best = sorted(found, key=lambda option: -option[0])[: OTHERS[-1] + 1]
+        return [(part, excess) for _, excess, part in best]
 
 
 def _first_pixel(patch: np.ndarray) -> tuple[int, int] | None:
     """Row and column of the first pixel, row by row, that is mostly covered and no crumb of an outline."""
     crowd = ndimage.uniform_filter(patch, 3, mode="constant") * 9
-    found = np.flatnonzero((patch > 0.5) & (crowd >= SOLID - 0.01))
+    found = np.flatnonzero((patch > 0.5) & (crowd >= CROWD))
     return None if not len(found) else divmod(int(found[0]), patch.shape[1])
 
 
@@ -169,27 +178,41 @@ def _beginning(shape: Shape, width: int, height: int) -> tuple[int, int]:
     return _first_pixel(coverage(shape, width, height)) or (0, 0)
 
 
+def _beginning_at(rest: np.ndarray, row: int, column: int, shape: Shape, width: int, height: int) -> Iterator[Part]:
+    """The shape where its first pixel is this one or a neighbour, as far as a look at few pixels tells."""
+    first_row, first_column = _beginning(shape, width, height)
+    rows, columns = _few_pixels(shape, width, height)
+    for y, x in product((row - first_row + step for step in STEPS), (column - first_column + step for step in STEPS)):
+        inside = 0 <= y <= rest.shape[0] - height and 0 <= x <= rest.shape[1] - width
+        if inside and (rest[rows + y, columns + x] < 0.5).sum() <= 1:
+            yield Part(shape, x, y, width, height)
+
+
+def _judged(rest: np.ndarray, part: Part) -> tuple[float, float, Part]:
+    """How good a shape is, and how far it sticks out of what is left (h, w): free outline counts for it."""
+    excess = float(np.maximum(coverage(part.shape, part.width, part.height) - rest[_place(part)], 0).sum())
+    rows, columns = _outline(part.shape, part.width, part.height)
+    rows, columns = rows + part.y - 1, columns + part.x - 1
+    inside = (rows >= 0) & (rows < rest.shape[0]) & (columns >= 0) & (columns < rest.shape[1])
+    taken = int((rest[rows[inside], columns[inside]] > 0.5).sum())
+    return len(rows) - 2 * taken - 2 * excess, excess, part
+
+
 def _place(part: Part) -> tuple[slice, slice]:
     return slice(part.y, part.y + part.height), slice(part.x, part.x + part.width)
 
 
 @lru_cache(maxsize=4096)
 def _few_pixels(shape: Shape, width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and columns of a few pixels that a shape covers: ends, middles and quarters of its rows."""
+    """Rows and columns of a few pixels that a shape covers: ends and middles of some of its rows."""
     covered = coverage(shape, width, height) > 0.9
     points = []
     for row in {height // 8, height // 4, height // 2, 3 * height // 4, height - 1}:
         columns = np.flatnonzero(covered[row])
         if len(columns):
             points += [(row, columns[0]), (row, columns[len(columns) // 2]), (row, columns[-1])]
-    rows, columns = np.array(points).T
-    return rows, columns
-
-
-def _fits_at_few_pixels(rest: np.ndarray, part: Part) -> bool:
-    rows, columns = _few_pixels(part.shape, part.width, part.height)
-    missing = rest[rows + part.y, columns + part.x] < 0.5
-    return bool(missing.sum() <= 1)
+    found = np.array(points)
+    return found[:, 0], found[:, 1]
 
 
 @lru_cache(maxsize=4096)
@@ -198,12 +221,3 @@ def _outline(shape: Shape, width: int, height: int) -> tuple[np.ndarray, np.ndar
     covered = np.pad(coverage(shape, width, height) > 0, 1)
     rows, columns = np.nonzero(ndimage.binary_dilation(covered) & ~covered)
     return rows, columns
-
-
-def _free_outline(rest: np.ndarray, part: Part) -> float:
-    """Share of the pixels around a part that nothing is left at."""
-    rows, columns = _outline(part.shape, part.width, part.height)
-    rows, columns = rows + part.y - 1, columns + part.x - 1
-    inside = (rows >= 0) & (rows < rest.shape[0]) & (columns >= 0) & (columns < rest.shape[1])
-    taken = int((rest[rows[inside], columns[inside]] > 0.5).sum())
-    return 1 - taken / len(rows)
