@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -70,6 +71,14 @@ class VisualBertForScenes(VisualBertPreTrainedModel):
     def parameters_without_gradient(self) -> list[str]:
         """None: answers are always learned, and the pooler and every layer lead to them."""
         return []
+
+    def compile(self, *arguments: Any, **keywords: Any) -> None:
+        """Compile the layers, by far the most of the work, as `torch.nn.Module.compile` would compile all of it.
+
+        The whole, with dynamic shapes, fails in torch 2.13: the length of the sequence is a sum there, T + R, whose
+        square, in the strides of the attention maps, its bounds of symbols refuse.
+        """
+        self.visual_bert.encoder.compile(*arguments, **keywords)
 
     def forward(
         self,
@@ -209,8 +218,8 @@ def visual_bert_like(config: LxmertConfig) -> EqualSize:
     """
     if not config.task_qa:
         raise ValueError("task_qa is off: VisualBERT is compared by its answers, so switch it on.")
-    restricted = LxmertConfig.from_dict(
-        config.to_dict(), task_mask_lm=False, task_matched=False, task_obj_predict=False
+    restricted = LxmertConfig(
+        **(config.to_dict() | {"task_mask_lm": False, "task_matched": False, "task_obj_predict": False})
     )
     with torch.device("meta"):  # sizes only
         lxmert = LxmertForPreTraining(restricted)
@@ -283,7 +292,7 @@ def start_from_minilm(config: LxmertConfig, texts: Iterable[str], folder: Path |
     bert.config.vocab_size = len(tokenizer)
     taken = ("hidden_size", "num_attention_heads", "intermediate_size", "hidden_act", "type_vocab_size", "vocab_size")
     sizes = {name: getattr(bert.config, name) for name in taken}
-    theirs = LxmertConfig.from_dict(config.to_dict(), **sizes, attn_implementation=config._attn_implementation)
+    theirs = LxmertConfig(**(config.to_dict() | sizes), attn_implementation=config._attn_implementation)
     model = LxmertForPreTraining(theirs)
     report = start_language_encoder_from_bert(model, bert)
     report.notes.append(f"{len(tokenizer):,} of {len(whole):,} wordpieces are kept.")
