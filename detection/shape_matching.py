@@ -21,7 +21,7 @@ SLACK = 0.3  # likewise, by which a shape may stick out of the patch that it is 
 ASPECTS = {"square": (1.0,), "circle": (1.0,), "triangle": (1.0, 0.75**0.5)}  # heights for a width of 1, of parts
 UPRIGHT_ASPECTS = (0.5, 2.0)  # lowest and highest triangle
 SMALLEST_PART = 5  # pixels
-LARGEST_PATCH = 400  # pixels along the longer side; what is larger is not taken apart
+LARGEST_PATCH = 256  # pixels along the longer side; what is larger is not taken apart
 MOST_PARTS = 8
 MOST_TRIALS = 4_000
 OTHERS = (0, 1, 2, 3, 5, 8)  # how far the search leaves the order of its candidates
@@ -50,22 +50,32 @@ class Part:
     height: int
 
 
-@lru_cache(maxsize=4096)
 def coverage(shape: Shape, width: int, height: int) -> np.ndarray:
     """(height, width), float32 in [0, 1], how much of each pixel an upright shape covers that fills this box.
 
-    Sampled at 4 x 4 points of each pixel, as browsers do, which NLVR's pictures come from. The array is shared: read
+    Pixels are sampled at 4 x 4 points, which gives edges as NLVR's pictures have them. The array may be shared: read
     only.
     """
-    y = (np.arange(height * SAMPLES)[:, None] + 0.5) / SAMPLES - height / 2  # pixels from the middle
-    x = (np.arange(width * SAMPLES)[None] + 0.5) / SAMPLES - width / 2
+    if max(width, height) > LARGEST_PATCH:
+        return _sampled(shape, width, height, samples=1)
+    return _small_coverage(shape, width, height)
+
+
+@lru_cache(maxsize=1024)
+def _small_coverage(shape: Shape, width: int, height: int) -> np.ndarray:
+    return _sampled(shape, width, height, SAMPLES)
+
+
+def _sampled(shape: Shape, width: int, height: int, samples: int) -> np.ndarray:
+    y = (np.arange(height * samples, dtype=np.float32)[:, None] + 0.5) / samples - height / 2  # pixels from the middle
+    x = (np.arange(width * samples, dtype=np.float32)[None] + 0.5) / samples - width / 2
     if shape == "square":
-        inside = np.ones((height * SAMPLES, width * SAMPLES), dtype=bool)
+        inside = np.ones((height * samples, width * samples), dtype=bool)
     elif shape == "circle":
         inside = (x / (width / 2 - INSET)) ** 2 + (y / (height / 2 - INSET)) ** 2 <= 1
     else:
         inside = np.abs(x) * height <= (y + height / 2) * width / 2
-    covered = inside.reshape(height, SAMPLES, width, SAMPLES).mean(axis=(1, 3), dtype=np.float32)
+    covered = inside.reshape(height, samples, width, samples).mean(axis=(1, 3), dtype=np.float32)
     covered.flags.writeable = False
     return covered
 
@@ -173,7 +183,7 @@ def _first_pixel(patch: np.ndarray) -> tuple[int, int] | None:
     return None if not len(found) else divmod(int(found[0]), patch.shape[1])
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def _beginning(shape: Shape, width: int, height: int) -> tuple[int, int]:
     return _first_pixel(coverage(shape, width, height)) or (0, 0)
 
@@ -202,7 +212,7 @@ def _place(part: Part) -> tuple[slice, slice]:
     return slice(part.y, part.y + part.height), slice(part.x, part.x + part.width)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def _few_pixels(shape: Shape, width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
     """Rows and columns of a few pixels that a shape covers: ends and middles of some of its rows."""
     covered = coverage(shape, width, height) > 0.9
@@ -215,7 +225,7 @@ def _few_pixels(shape: Shape, width: int, height: int) -> tuple[np.ndarray, np.n
     return found[:, 0], found[:, 1]
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def _outline(shape: Shape, width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
     """Rows and columns of the pixels around a shape, the shape's upper left corner at row 1 and column 1."""
     covered = np.pad(coverage(shape, width, height) > 0, 1)
