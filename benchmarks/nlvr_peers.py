@@ -14,7 +14,15 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn import functional as F
-from transformers import AutoTokenizer, BertModel, BertTokenizer, VisualBertConfig, VisualBertModel, initialization
+from transformers import (
+    AutoConfig,
+    AutoTokenizer,
+    BertModel,
+    BertTokenizer,
+    VisualBertConfig,
+    VisualBertModel,
+    initialization,
+)
 from transformers.models.visual_bert.modeling_visual_bert import VisualBertPreTrainedModel
 
 from lxmert import LxmertConfig, LxmertForPreTraining
@@ -281,10 +289,14 @@ def start_from_minilm(config: LxmertConfig, texts: Iterable[str], folder: Path |
         ValueError: no text, more layers than there are to start from, or a folder with another model than a BERT.
     """
     folder = minilm_folder() if folder is None else folder
+    start = AutoConfig.from_pretrained(folder)
+    if start.model_type != "bert":
+        raise ValueError(f"folder must hold a BERT, got the model type {start.model_type!r} at {folder}.")
+    if config.l_layers > start.num_hidden_layers:
+        raise ValueError(
+            f"l_layers is {config.l_layers}, but there are only {start.num_hidden_layers} to start from: lower it."
+        )
     bert = BertModel.from_pretrained(folder, use_safetensors=True)
-    available = bert.config.num_hidden_layers
-    if config.l_layers > available:
-        raise ValueError(f"l_layers is {config.l_layers}, but only {available} layers can be started from: lower it.")
     whole = AutoTokenizer.from_pretrained(folder)
     tokenizer, table = cut_vocabulary(whole, bert.get_input_embeddings().weight, texts)
     tokenizer.model_max_length = config.max_position_embeddings
@@ -321,7 +333,7 @@ def cut_vocabulary(
 
     Args:
         tokenizer: a BERT's.
-        weights: (V, H), one row for each of its wordpieces.
+        weights: (V, H), one row for each wordpiece.
         texts: whose pieces are kept.
 
     Returns:
@@ -329,7 +341,7 @@ def cut_vocabulary(
 
     Raises:
         TypeError: another kind of tokenizer, or one text in place of several.
-        ValueError: no text, or as many rows as there are no wordpieces.
+        ValueError: no text, or fewer rows than wordpieces.
     """
     if not isinstance(tokenizer, BertTokenizer):
         raise TypeError(f"tokenizer must be a BertTokenizer, got {type(tokenizer).__name__}.")
@@ -338,10 +350,10 @@ def cut_vocabulary(
     vocabulary, texts = tokenizer.get_vocab(), sorted(set(texts))
     if not texts:
         raise ValueError("texts holds no text: give those whose wordpieces are to be kept.")
-    if len(weights) != len(vocabulary):
+    if len(weights) <= (last := max(vocabulary.values())):
         raise ValueError(
-            f"weights has {len(weights)} rows but the tokenizer has {len(vocabulary)} wordpieces: take the word "
-            "embeddings of the same BERT."
+            f"weights has {len(weights)} rows but the tokenizer's ids reach {last}: take the word embeddings of the "
+            "same BERT."
         )
     special = tokenizer.convert_tokens_to_ids(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"])
     characters = {row for piece, row in vocabulary.items() if len(piece.removeprefix("##")) == 1}
