@@ -2,15 +2,18 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from scipy import ndimage
 
 from lxmert.detection.panels import PixelBox, channels, colour_codes, difference, ground_colour
-from lxmert.detection.shape_matching import Shape, coverage, match_shapes
+from lxmert.detection.shape_matching import Part, Shape, coverage, match_shapes
 
 FAINTEST = 8  # difference in any channel from the ground that may be the edge of a shape
 LEAST_COVERED = 0.15  # of a pixel at a shape's edge
+MOST_COLOURS = 64  # of a panel, that are tried; drawings have few
+MOST_OTHER_PATCHES = 8  # of a panel that are tried in vain to be taken apart; of drawings' there are few
 SAME_DIRECTION = 0.95  # cosine, seen from the ground's colour, between a mixture and the colour that is mixed in
 
 
@@ -60,18 +63,22 @@ def find_drawn_shapes(
         return pixels
 
     palette = []  # a colour, the colours near it, and the pixels of these that are no thin lines
-    for colour, near in _claims(colours, counts, colour_tolerance, minimum_area):
+    for colour, near in islice(_claims(colours, counts, colour_tolerance, minimum_area), MOST_COLOURS):
         thick = _opened(image(near), minimum_thickness)
         if thick.any():
             palette.append((colour, near, thick))
     found: list[DrawnShape] = []
+    others = 0
     for colour, near, thick in palette:
         covered = image(_shares(colours, colour, near))
         for _, _, other in palette:
             if other is not thick:
                 covered[other] = 0
         for rows, columns, patch in _patches(covered, thick, minimum_area):
-            found += _shapes_of(patch, panel[rows, columns], ground, colour + ground, columns.start, rows.start)
+            parts = match_shapes(patch, take_apart=others < MOST_OTHER_PATCHES)
+            others += not parts
+            place = columns.start, rows.start
+            found += _shapes_of(patch, parts, panel[rows, columns], ground, colour + ground, place)
     return sorted(found, key=lambda shape: (shape.box[1], shape.box[0]))
 
 
@@ -82,7 +89,7 @@ def _claims(
     free = np.abs(colours).max(axis=1, initial=0) > tolerance  # the others are nearly the ground's
     for i in np.argsort(-counts, kind="stable"):
         if free[i]:
-            near = free & (np.abs(colours - colours[i]).max(axis=1) <= tolerance)
+            near = free & (np.abs(colours - colours[i]) <= tolerance).all(axis=1)
             free &= ~near
             if counts[near].sum() >= minimum_area:
                 yield colours[i], near
@@ -126,11 +133,15 @@ def _patches(covered: np.ndarray, thick: np.ndarray, minimum_area: int) -> Itera
 
 
 def _shapes_of(
-    patch: np.ndarray, pixels: np.ndarray, ground: np.ndarray, colour: np.ndarray, left: int, top: int
+    patch: np.ndarray,
+    parts: list[Part],
+    pixels: np.ndarray,
+    ground: np.ndarray,
+    colour: np.ndarray,
+    corner: tuple[int, int],
 ) -> Iterator[DrawnShape]:
-    """The shapes of a patch (h, w) on pixels (h, w, 3) whose upper left corner lies there in the panel."""
-    height, width = patch.shape
-    parts = match_shapes(patch)
+    """The shapes of a patch (h, w) of pixels (h, w, 3) whose upper left corner (x, y) lies there in the panel."""
+    (left, top), (height, width) = corner, patch.shape
     if not parts or (parts[0].width, parts[0].height) == (width, height):
         own = np.where(patch[..., None] > 0, pixels, ground).astype(np.uint8)
         yield DrawnShape((left, top, left + width, top + height), parts[0].shape if parts else None, colour, own)

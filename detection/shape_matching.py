@@ -80,7 +80,7 @@ def _sampled(shape: Shape, width: int, height: int, samples: int) -> np.ndarray:
     return covered
 
 
-def match_shapes(patch: np.ndarray) -> list[Part]:
+def match_shapes(patch: np.ndarray, take_apart: bool = True) -> list[Part]:
     """The shapes that a connected patch of one colour consists of, which touch without overlapping.
 
     One shape, if one fills the patch's box: a square, a circle, or an isosceles triangle that points up. Otherwise a
@@ -89,6 +89,7 @@ def match_shapes(patch: np.ndarray) -> list[Part]:
 
     Args:
         patch: (h, w), float, how much of each pixel the colour covers, in [0, 1].
+        take_apart: search, where it is not one shape; a patch of some other kind takes a quarter of a second.
 
     Returns:
         The shapes, or nothing if the patch does not consist of shapes.
@@ -104,7 +105,7 @@ def match_shapes(patch: np.ndarray) -> list[Part]:
     misfit, best = min(fits)
     if misfit <= TOLERANCE * (width + height) and _upright(best, width, height):
         return [Part(best, 0, 0, width, height)]
-    return [] if max(height, width) > LARGEST_PATCH else _Search(patch).parts()
+    return _Search(patch).parts() if take_apart and max(height, width) <= LARGEST_PATCH else []
 
 
 def _upright(shape: Shape, width: int, height: int) -> bool:
