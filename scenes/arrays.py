@@ -29,6 +29,10 @@ class Scenes:
         size: (S, 3, 8), pixels, int16.
         x: (S, 3, 8), left edge inside the box in pixels, int16.
         y: (S, 3, 8), upper edge inside the box in pixels, int16; the box's floor lies at 100.
+
+    Raises:
+        ValueError: an array of another shape.
+        TypeError: an array of something else than signed integers.
     """
 
     shape: np.ndarray
@@ -37,22 +41,40 @@ class Scenes:
     x: np.ndarray
     y: np.ndarray
 
+    def __post_init__(self) -> None:
+        for name in FIELDS:
+            array = getattr(self, name)
+            if not isinstance(array, np.ndarray) or array.dtype.kind != "i":
+                came = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
+                raise TypeError(f"{name} must be an array of signed integers such as int16, not {came}.")
+            if array.shape != (len(self.shape), BOXES, SLOTS):
+                raise ValueError(
+                    f"{name} has shape {array.shape}, but must be (S, {BOXES}, {SLOTS}) with the same S as shape; "
+                    "take scenes with a slice or a list of rows, not with one number."
+                )
+
     @classmethod
     def of(cls, structured: Sequence[Sequence[Sequence[dict[str, Any]]]]) -> Self:
         """From the data set's `structured_rep`s, in which objects keep their order.
 
         Raises:
-            ValueError: a box with more than eight objects.
+            ValueError: no scenes, not three boxes, a box with more than eight objects, an unknown shape or colour.
         """
+        if not len(structured):
+            raise ValueError("No scenes were given; pass at least one structured_rep.")
         arrays = {name: np.full((len(structured), BOXES, SLOTS), NOTHING, np.int16) for name in FIELDS}
         for row, boxes in enumerate(structured):
+            if len(boxes) != BOXES:
+                raise ValueError(f"A scene has {BOXES} boxes, scene {row} has {len(boxes)}.")
             for column, objects in enumerate(boxes):
                 if len(objects) > SLOTS:
                     raise ValueError(f"A box may hold {SLOTS} objects, scene {row} has one with {len(objects)}.")
                 for slot, item in enumerate(objects):
                     place = row, column, slot
-                    arrays["shape"][place] = SHAPES.index(item["type"])
-                    arrays["colour"][place] = COLOUR_CODES.index(item["color"])
+                    arrays["shape"][place] = _position(item["type"], SHAPES, f"the type of an object of scene {row}")
+                    arrays["colour"][place] = _position(
+                        item["color"], COLOUR_CODES, f"the colour of an object of scene {row}"
+                    )
                     arrays["size"][place] = item["size"]
                     arrays["x"][place] = round(item["x_loc"])
                     arrays["y"][place] = round(item["y_loc"])
@@ -165,6 +187,18 @@ class Scenes:
 FIELDS = tuple(field.name for field in fields(Scenes))
 
 
+def _position(value: str, known: tuple[str, ...], what: str) -> int:
+    if value not in known:
+        raise ValueError(f"{what} is {value!r}, but must be one of {', '.join(known)}.")
+    return known.index(value)
+
+
 def concatenate(parts: Sequence[Scenes]) -> Scenes:
-    """Scenes behind each other."""
+    """Scenes behind each other.
+
+    Raises:
+        ValueError: no parts.
+    """
+    if not parts:
+        raise ValueError("No scenes were given; pass at least one part.")
     return Scenes(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in FIELDS})

@@ -1,15 +1,15 @@
-"""A context-free grammar with meanings: sentences are parsed into trees, drawn from it, and trees computed on scenes."""
+"""A context-free grammar with meanings: it parses and draws sentences, and their trees are computed on scenes."""
 
 import random
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
 
 Meaning = Callable[..., Any]
+Table = Mapping[str, Sequence[tuple[str, Meaning | None]]]  # by symbol: how it is written, and what that means
 MOST_TREES = 24  # kept for each symbol and span
 MOST_DEPTH = 30
 
@@ -21,7 +21,8 @@ class Rule(NamedTuple):
         number: its position in the grammar.
         symbol: what it writes, in capitals.
         parts: words in small letters and symbols in capitals.
-        meaning: called with the scenes and the values of the symbols among the parts.
+        meaning: called with the scenes and the values of those symbols among the parts that have one; None for words
+            without a meaning of their own.
         head: the part that carries the phrase's regions, or None.
         name: of the meaning's reading, for statistics.
     """
@@ -29,7 +30,7 @@ class Rule(NamedTuple):
     number: int
     symbol: str
     parts: tuple[str, ...]
-    meaning: Meaning
+    meaning: Meaning | None
     head: int | None
     name: str
 
@@ -43,43 +44,60 @@ class Tree(NamedTuple):
     children: tuple[Any, ...]
 
 
-@dataclass
 class Grammar:
-    """Rules by symbol.
+    """Rules in the order of their numbers, all and by symbol.
 
     Args:
-        rules: all of them.
-        by_symbol: the same, by what they write.
+        tables: by symbol, pairs of patterns and their meaning. Several patterns are separated by ` / `; symbols are in
+            capitals, words in small letters; `[x|y]` is either phrase or nothing, `a|b` is either word, `^` marks the
+            head, whose position stands for the regions that the phrase means.
+
+    Raises:
+        ValueError: two tables that write the same symbol, a symbol that no rule writes, or two heads.
     """
 
-    rules: list[Rule] = field(default_factory=list)
-    by_symbol: dict[str, list[Rule]] = field(default_factory=dict)
+    def __init__(self, *tables: Table):
+        self.rules: list[Rule] = []
+        self.by_symbol: dict[str, list[Rule]] = {}
+        for table in tables:
+            for symbol, rows in table.items():
+                if symbol in self.by_symbol:
+                    raise ValueError(f"Two tables write the symbol {symbol}; join their rules in one.")
+                self.by_symbol[symbol] = []
+                for patterns, meaning in rows:
+                    self._add(symbol, patterns, meaning)
+        wanted = {part for rule in self.rules for part in rule.parts if part.isupper()}
+        if missing := sorted(wanted - self.by_symbol.keys()):
+            raise ValueError(
+                f"No rule writes {', '.join(missing)}; add a row to a table or write words in small letters."
+            )
 
-    def add(self, symbol: str, patterns: str, meaning: Meaning) -> None:
-        """Add rules.
-
-        Args:
-            symbol: what they write.
-            patterns: ways to write it, separated by ` / `; `[x]` may be left out, `a|b` is either word, `^` marks the
-                head.
-            meaning: shared by all of them.
-        """
+    def _add(self, symbol: str, patterns: str, meaning: Meaning | None) -> None:
         for pattern in patterns.split(" / "):
             for parts in _expand(pattern):
                 heads = [index for index, part in enumerate(parts) if part.startswith("^")]
-                rule = Rule(
-                    len(self.rules),
-                    symbol,
-                    tuple(part.lstrip("^") for part in parts),
-                    meaning,
-                    heads[0] if heads else None,
-                    f"{symbol}: {pattern}",
-                )
+                if len(heads) > 1:
+                    raise ValueError(
+                        f"The pattern {pattern!r} of {symbol} has {len(heads)} heads; mark one part with ^."
+                    )
+                plain = tuple(part.lstrip("^") for part in parts)
+                head = heads[0] if heads else None
+                rule = Rule(len(self.rules), symbol, plain, meaning, head, f"{symbol}: {pattern}")
                 self.rules.append(rule)
-                self.by_symbol.setdefault(symbol, []).append(rule)
+                self.by_symbol[symbol].append(rule)
+
+    @property
+    def words(self) -> frozenset[str]:
+        """All words that some rule writes."""
+        return frozenset(part for rule in self.rules for part in rule.parts if not part.isupper())
 
     def parse(self, words: Sequence[str], symbol: str = "S") -> list[Tree]:
-        """All trees (up to a limit) that span all words."""
+        """All trees that span all words, up to 24 for each phrase.
+
+        Raises:
+            ValueError: a symbol that no rule writes.
+        """
+        self._check(symbol)
         return _Parser(self, words).of(symbol, 0).get(len(words), [])
 
     def draw(
@@ -91,10 +109,18 @@ class Grammar:
             generator: draws.
             weights: of rules, by number; rules without one are not used.
             symbol: what is written.
+
+        Raises:
+            ValueError: a symbol that no rule writes.
         """
+        self._check(symbol)
         words: list[str] = []
         tree = self._draw(generator, weights, symbol, words, 0)
         return None if tree is None else (words, tree)
+
+    def _check(self, symbol: str) -> None:
+        if symbol not in self.by_symbol:
+            raise ValueError(f"No rule writes the symbol {symbol!r}; choose one of {', '.join(self.by_symbol)}.")
 
     def _draw(
         self, generator: random.Random, weights: Mapping[int, float], symbol: str, words: list[str], depth: int
@@ -134,7 +160,7 @@ class _Parser:
         self.found: dict[tuple[str, int], dict[int, list[Tree]]] = {}
 
     def of(self, symbol: str, start: int) -> dict[int, list[Tree]]:
-        """The trees of a symbol that begin here, by where they end."""
+        """The trees of a symbol that begin at a word, by where they end."""
         key = symbol, start
         if key not in self.found:
             self.found[key] = {}  # a symbol that begins with itself finds nothing
@@ -157,7 +183,7 @@ class _Parser:
             return []
         if start >= len(self.words):
             return []
-        found = []
+        found: list[tuple[int, tuple[Tree, ...]]] = []
         for end, trees in self.of(part, start).items():
             rests = self._parts(parts, index + 1, end)
             for tree in trees:
@@ -170,7 +196,16 @@ class Denotations(dict[int, np.ndarray]):
 
 
 def evaluate(tree: Tree, scenes: Any) -> tuple[Any, Denotations]:
-    """The value of a tree on scenes, and what the heads of its phrases mean."""
+    """The value of a tree on scenes, and what the heads of its phrases mean.
+
+    Args:
+        tree: of any symbol.
+        scenes: handed to the meanings of the rules; they decide what it must be.
+
+    Returns:
+        The value, and by position of a word the mask of the last, largest phrase whose head it is. Values other than
+        masks of objects (S, 3, 8) or boxes (S, 3) are not kept.
+    """
     meant = Denotations()
     value, _ = _evaluate(tree, scenes, meant)
     return value, meant
@@ -181,23 +216,19 @@ def _evaluate(tree: Tree, scenes: Any, meant: Denotations) -> tuple[Any, int | N
     values, heads = [], []
     for child in tree.children:
         value, head = _evaluate(child, scenes, meant)
-        values.append(value)
+        if value is not None:
+            values.append(value)
         heads.append(head)
-    value = rule.meaning(scenes, *values)
+    value = None if rule.meaning is None else rule.meaning(scenes, *values)
     if rule.head is None:
         return value, None
-    part = rule.parts[rule.head]
-    if part.isupper():
-        head = heads[sum(other.isupper() for other in rule.parts[: rule.head])]
+    before = rule.parts[: rule.head]
+    symbols = sum(part.isupper() for part in before)
+    if rule.parts[rule.head].isupper():
+        head = heads[symbols]
     else:
-        place, child = tree.start, 0
-        for other in rule.parts[: rule.head]:
-            if other.isupper():
-                place = tree.children[child].end
-                child += 1
-            else:
-                place += 1
-        head = place
+        spanned = sum(child.end - child.start for child in tree.children[:symbols])
+        head = tree.start + len(before) - symbols + spanned
     if head is not None and isinstance(value, np.ndarray) and value.dtype == bool and value.ndim in (2, 3):
         meant[head] = value
     return value, head

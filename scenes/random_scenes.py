@@ -12,7 +12,16 @@ TRIES = 40
 
 
 def random_towers(count: int, generator: np.random.Generator) -> Scenes:
-    """Scenes of three towers of one to four square blocks."""
+    """Scenes of three towers of one to four square blocks.
+
+    Args:
+        count: S.
+        generator: draws.
+
+    Raises:
+        ValueError: a count below one.
+    """
+    _check(count)
     height = generator.integers(1, MOST_IN_TOWER + 1, (count, BOXES))
     # Colours of one tower resemble each other: all alike in some, from two colours in others.
     palette = generator.integers(0, 3, (count, BOXES, 3))
@@ -28,7 +37,18 @@ def random_towers(count: int, generator: np.random.Generator) -> Scenes:
 
 
 def random_scattered(count: int, generator: np.random.Generator) -> Scenes:
-    """Scenes of one to seven shapes in each box that do not overlap; many stand on the floor or at the right wall."""
+    """Scenes of one to seven shapes in each box that do not overlap; many stand on the floor or at the right wall.
+
+    A shape that finds no room in 40 tries is left out.
+
+    Args:
+        count: S.
+        generator: draws.
+
+    Raises:
+        ValueError: a count below one.
+    """
+    _check(count)
     boxes = count * BOXES
     wanted = generator.integers(1, MOST_SCATTERED + 1, boxes)
     shape = generator.integers(0, 3, (boxes, SLOTS))
@@ -50,6 +70,11 @@ def random_scattered(count: int, generator: np.random.Generator) -> Scenes:
             present[fits, slot] = True
     arrays = [array.reshape(count, BOXES, SLOTS) for array in (present, shape, colour, size, x, y)]
     return _scenes(*arrays)
+
+
+def _check(count: int) -> None:
+    if count < 1:
+        raise ValueError(f"count must be at least 1, not {count}.")
 
 
 def _scenes(present: np.ndarray, *arrays: np.ndarray) -> Scenes:

@@ -2,17 +2,46 @@
 
 import re
 
+# by what was meant
 SLIPS = {
-    "atleast": "at least", "tleast": "at least", "bellow": "below", "eactly": "exactly", "exacrly": "exactly", "exacty": "exactly",
-    "exacts": "exact", "yelow": "yellow", "yelloe": "yellow", "yelllow": "yellow", "ble": "blue", "b;ue": "blue", "ablue": "a blue",
-    "abox": "a box", "isa": "is a", "bow": "box", "bo": "no", "wth": "with", "wih": "with", "wirh": "with", "wwith": "with",
-    "circ;e": "circle", "cirlce": "circle", "ciircles": "circles", "trianlge": "triangle", "traingles": "triangles", "traingle": "triangle",
-    "sqaures": "squares", "objetcs": "objects", "bloxk": "block", "blicks": "blocks", "block/": "block", "bkack": "black", "adge": "edge",
-    "egde": "edge", "touhing": "touching", "touch": "touching", "opis": "is", "hte": "the", "thee": "the", "theer": "there", "lest": "least",
-    "leats": "least", "lease": "least", "ad": "and", "ans": "and", "od": "of", "al": "at", "gray": "grey", "tow": "two", "idle": "middle",
-    "nealy": "nearly", "attach": "attached", "blacks": "black", "bottom-right": "bottom right", "bottom-left": "bottom left", "coloured": "colored",
-    "none": "none", "back": "black", "level": "level",
-}  # fmt: skip
+    "at least": "atleast tleast",
+    "below": "bellow",
+    "exactly": "eactly exacrly exacty",
+    "exact": "exacts",
+    "yellow": "yelow yelloe yelllow",
+    "blue": "ble b;ue",
+    "a blue": "ablue",
+    "a box": "abox",
+    "is a": "isa",
+    "box": "bow",
+    "no": "bo",
+    "with": "wth wih wirh wwith",
+    "circle": "circ;e cirlce",
+    "circles": "ciircles",
+    "triangle": "trianlge traingle",
+    "triangles": "traingles",
+    "squares": "sqaures",
+    "objects": "objetcs",
+    "block": "bloxk block/",
+    "blocks": "blicks",
+    "black": "bkack blacks back",
+    "edge": "adge egde",
+    "touching": "touhing",
+    "is": "opis",
+    "the": "hte thee",
+    "there": "theer",
+    "least": "lest leats lease",
+    "and": "ad ans",
+    "of": "od",
+    "at": "al",
+    "two": "tow",
+    "middle": "idle",
+    "nearly": "nealy",
+    "bottom right": "bottom-right",
+    "bottom left": "bottom-left",
+}
+MENDED = {slip: word for word, slips in SLIPS.items() for slip in slips.split()}
+VARIANTS = {"gray": "grey", "coloured": "colored", "touch": "touching", "attach": "attached"}  # of words of the grammar
 
 
 def split_words(sentence: str) -> list[str]:
@@ -34,5 +63,5 @@ def words_with_places(sentence: str) -> list[tuple[list[str], tuple[int, int]]]:
             word = {"ll": "all", "t": "at"}[word]
         elif word == "t":
             word = "at"
-        found.append((SLIPS.get(word, word).split(), match.span()))
+        found.append((MENDED.get(word, VARIANTS.get(word, word)).split(), match.span()))
     return found
