@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,17 +15,20 @@ from transformers import AutoTokenizer, BertConfig, BertModel, BertTokenizer, Di
 
 from lxmert import LxmertConfig, LxmertForPreTraining
 from lxmert.modeling_lxmert import loss_counts
+from lxmert.training import Task, TrainingSettings, train
 from tests.conftest import ROOT, SMALL, make_batch, make_masks
 from tests.modeling_lxmert.labels import make_grounding_labels
 
 TASKS = {"task_mask_lm": False, "task_matched": False, "task_obj_predict": False, "task_grounding": True}
 TEXTS = ["There is a yellow block.", "two blocks touching the wall", "a tower with a yellow base"]
-PIECES = ("there", "is", "a", "yellow", "block", "##s", "blocks", "two", "touch", "##ing", "the", "wall", "tower")
-PIECES += ("with", "base", "circle", "exact", "##ly", "touching")
+PIECES = [
+    *("there", "is", "a", "yellow", "block", "##s", "blocks", "two", "touch", "##ing", "the", "wall", "tower", "with"),
+    *("base", "circle", "exact", "##ly", "touching"),
+]
 
 
 @pytest.fixture(scope="module")
-def peers() -> ModuleType:
+def peers() -> Iterator[ModuleType]:
     """benchmarks/nlvr_peers.py, which belongs to no package."""
     spec = importlib.util.spec_from_file_location("nlvr_peers", ROOT / "benchmarks" / "nlvr_peers.py")
     assert spec is not None
@@ -162,6 +166,24 @@ class TestVisualBert:
         for name, tensor in model.state_dict().items():
             assert torch.equal(loaded.state_dict()[name], tensor), name
         assert torch.equal(loaded.eval()(**make_batch(), **labels()).loss, model(**make_batch(), **labels()).loss)
+
+    def test_the_loop_trains_it(self, model: Any, peers: ModuleType, tmp_path: Path) -> None:
+        """Two batches as examples; the checkpoint of the last step is the model at the end."""
+        task = Task(
+            name="scenes",
+            training=[0, 1],
+            validation=[0],
+            collate=lambda examples: make_batch(seed=examples[0]) | labels(),
+            measure=lambda model, loader, accelerator: {"accuracy": 0.5},
+            selection="accuracy",
+            counts=loss_counts,
+        )
+        settings = TrainingSettings(tmp_path, epochs=3, batch_size=1, learning_rate=1e-3, progress=False)
+        result = train(model, task, settings)
+        assert {"loss", "qa", "grounding", "count", "qa_accuracy", "grounding_accuracy"} <= result.history[-1].keys()
+        assert result.history[-1]["loss"] < result.history[0]["loss"]
+        loaded = peers.VisualBertForScenes.from_pretrained(result.last).eval()
+        assert torch.equal(loaded(**make_batch(), **labels()).loss, model.eval()(**make_batch(), **labels()).loss)
 
     def test_initial_weights(self, peers: ModuleType) -> None:
         model = make(peers, initializer_range=0.1)
