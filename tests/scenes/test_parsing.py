@@ -32,7 +32,7 @@ def test_patterns_are_written_out(toy: Grammar) -> None:
     assert heads == [(("thing",), 0), (("red", "thing"), 1), (("red", "things"), 1), (("N2", "of", "N"), 0)]
     assert [rule.number for rule in toy.rules] == list(range(len(toy.rules)))
     assert toy.by_symbol["N"][1].name == "N: red ^thing|things"
-    assert toy.words == set(["the", "big", "not", "thing", "red", "things", "of", "left", "one", "any", "is", "are"])
+    assert toy.words == {"the", "big", "not", "thing", "red", "things", "of", "left", "one", "any", "is", "are"}
 
 
 def test_trees(toy: Grammar) -> None:
