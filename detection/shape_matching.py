@@ -31,7 +31,7 @@ ROUNDING = 2
 CROWD = 3.99  # pixels of nine, covered at least, where a shape begins; less is a crumb
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Part:
     """A shape in a patch.
 
@@ -85,7 +85,7 @@ def match_shapes(patch: np.ndarray, take_apart: bool = True) -> list[Part]:
 
     One shape, if one fills the patch's box: a square, a circle, or an isosceles triangle that points up. Otherwise a
     search: the first pixel from the top that is not accounted for belongs to a shape that begins there, until nothing
-    is left. Parts are as wide as high, or triangles with equal sides.
+    is left. Parts are as wide as high, or triangles with equal sides. What is blurred is tried with sharp edges too.
 
     Args:
         patch: (h, w), float, how much of each pixel the colour covers, in [0, 1].
@@ -100,19 +100,41 @@ def match_shapes(patch: np.ndarray, take_apart: bool = True) -> list[Part]:
         >>> [(part.shape, part.x, part.y, part.width) for part in match_shapes(two)]
         [('square', 0, 0, 10), ('square', 10, 10, 10)]
     """
-    height, width = patch.shape
-    fits = [(float(np.abs(patch - coverage(shape, width, height)).sum()), shape) for shape in SHAPES]
-    misfit, best = min(fits)
-    if misfit <= TOLERANCE * (width + height) and _upright(best, width, height):
-        return [Part(best, 0, 0, width, height)]
-    return _Search(patch).parts() if take_apart and max(height, width) <= LARGEST_PATCH else []
+    whole = (0, 0, patch.shape[1], patch.shape[0])
+    sharp = (patch > 0.5).astype(np.float32)
+    for drawn, boxes in ((patch, [whole]), (sharp, _boxes_of(sharp))):
+        misfit, part = min(_fit(drawn, shape, *box) for shape, box in product(SHAPES, boxes))
+        if misfit <= TOLERANCE * (part.width + part.height) and _upright(part):
+            return [part]
+    if not take_apart or max(patch.shape) > LARGEST_PATCH:
+        return []
+    return _Search(patch).parts() or _Search(sharp).parts()
 
 
-def _upright(shape: Shape, width: int, height: int) -> bool:
-    """Whether a shape may have this box: squares and circles are as wide as high, up to a rounding."""
-    if shape == "triangle":
-        return UPRIGHT_ASPECTS[0] <= height / width <= UPRIGHT_ASPECTS[1]
-    return abs(width - height) <= max(1, 0.05 * max(width, height))
+def _fit(patch: np.ndarray, shape: Shape, x1: int, y1: int, x2: int, y2: int) -> tuple[float, Part]:
+    """By how many pixels a patch differs from the shape that fills a box."""
+    part = Part(shape, x1, y1, x2 - x1, y2 - y1)
+    inside = patch[_place(part)]
+    misfit = np.abs(inside - coverage(shape, part.width, part.height)).sum() + patch.sum() - inside.sum()
+    return float(misfit), part
+
+
+def _boxes_of(sharp: np.ndarray) -> list[tuple[int, int, int, int]]:
+    """Boxes x1, y1, x2, y2 around the pixels of a patch, each side also where its blurred edge ends."""
+    sides = []
+    for axis in (0, 1):
+        places = np.flatnonzero(sharp.any(axis=axis))
+        length = sharp.shape[1 - axis]
+        sides.append(({0, int(places[0])}, {length, int(places[-1]) + 1}) if len(places) else ({0}, {length}))
+    (lefts, rights), (tops, bottoms) = sides
+    return sorted(product(lefts, tops, rights, bottoms))
+
+
+def _upright(part: Part) -> bool:
+    """Whether a shape may have its box: squares and circles are as wide as high, up to a rounding."""
+    if part.shape == "triangle":
+        return UPRIGHT_ASPECTS[0] <= part.height / part.width <= UPRIGHT_ASPECTS[1]
+    return abs(part.width - part.height) <= max(1, 0.05 * max(part.width, part.height))
 
 
 class _Search:
