@@ -5,7 +5,7 @@ from scipy import ndimage
 
 PixelBox = tuple[int, int, int, int]
 
-SURROUNDS = 4  # colours along the picture's border that are tried as what lies around the panels
+SURROUNDS = 8  # colours along the picture's border that are tried as what lies around the panels
 SMALLEST_SIDE = 8  # pixels
 STRAY = 2  # pixels that noise may stick out of a panel
 
