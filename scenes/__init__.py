@@ -2,7 +2,7 @@
 
 from lxmert.scenes.arrays import BOXES, COLOURS, NOTHING, SHAPES, SIDE, SIZES, SLOTS, Scenes, concatenate
 from lxmert.scenes.random_scenes import random_scattered, random_towers
-from lxmert.scenes.samples import PHRASES, Samples, draw_samples, given_samples, pools
+from lxmert.scenes.samples import PHRASES, REGIONS, Samples, draw_samples, given_samples, pools
 from lxmert.scenes.sentences import Meant, Recombiner, kind_of, read_sentences
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "COLOURS",
     "NOTHING",
     "PHRASES",
+    "REGIONS",
     "SHAPES",
     "SIDE",
     "SIZES",

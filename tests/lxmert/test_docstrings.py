@@ -14,7 +14,16 @@ import lxmert
 from lxmert.processing import train_wordpiece_tokenizer
 from tests.conftest import ROOT
 
-FOLDERS = ("configuration", "detection", "evaluation", "modeling_lxmert", "processing", "training", "visualization")
+FOLDERS = (
+    "configuration",
+    "detection",
+    "evaluation",
+    "modeling_lxmert",
+    "processing",
+    "scenes",
+    "training",
+    "visualization",
+)
 MODULES = [
     f"lxmert.{folder}.{module.name}" for folder in FOLDERS for module in pkgutil.iter_modules([str(ROOT / folder)])
 ]

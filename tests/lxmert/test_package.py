@@ -28,7 +28,8 @@ MAY_IMPORT = {
     "processing": {"configuration"},
     "detection": {"configuration", "processing"},
     "evaluation": {"processing"},
-    "training": {"configuration", "modeling_lxmert", "processing", "detection", "evaluation"},
+    "scenes": set(),
+    "training": {"configuration", "modeling_lxmert", "processing", "scenes", "detection", "evaluation"},
     "visualization": {"configuration", "modeling_lxmert", "processing"},
 }
 

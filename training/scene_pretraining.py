@@ -1,0 +1,116 @@
+"""Learning from scenes as a task record: drawn sentences in pre-training, the data set's own in fine-tuning."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch.utils.data import DataLoader
+
+from lxmert.modeling_lxmert import loss_counts
+from lxmert.training.batches import stable_seed
+from lxmert.training.scene_batches import SceneBatches
+from lxmert.training.task import Batch, Saveable, Task
+
+Key = tuple[int, int]  # epoch, batch of the epoch
+MakeBatches = Callable[[int], SceneBatches]
+
+
+class DrawnBatches:
+    """Batches as training examples: the loop sees each batch as one example, so that those of one length stay together.
+
+    Args:
+        make: the samples of an epoch; it must give the same for the same epoch.
+        count: of batches in every epoch; an epoch with fewer begins again.
+        batch_size: of samples in a batch.
+        seed: of the order and of what is varied.
+    """
+
+    def __init__(self, make: MakeBatches, count: int, batch_size: int, seed: int):
+        if count < 1 or batch_size < 1:
+            raise ValueError(f"There must be a batch of at least one sample, got {count} batches of {batch_size}.")
+        self.make, self.count, self.batch_size, self.seed = make, count, batch_size, seed
+        self._epoch: int | None = None
+
+    def __len__(self) -> int:
+        return self.count
+
+    def draw(self, epoch: int, index: int) -> Key:
+        """The name of a batch; it is made by `collate`, where it is needed."""
+        return epoch, index
+
+    def collate(self, keys: list[Key]) -> Batch:
+        """The batch of one key."""
+        if len(keys) != 1:
+            raise ValueError(f"An example is a whole batch: set the loop's batch_size to 1, got {len(keys)} at once.")
+        epoch, index = keys[0]
+        if epoch != self._epoch:
+            self._batches = self.make(epoch)
+            self._order = self._batches.order(self.batch_size, self._generator("order", epoch))
+            self._epoch = epoch
+        rows = self._order[index % len(self._order)]
+        return self._batches.batch(rows, self._generator("batch", epoch, index))
+
+    def _generator(self, *parts: int | str) -> np.random.Generator:
+        return np.random.default_rng(stable_seed(self.seed, *parts))
+
+
+def scene_task(
+    name: str,
+    training: DrawnBatches,
+    validation: SceneBatches,
+    evaluation_batch_size: int = 256,
+    saved_with_model: tuple[Saveable, ...] = (),
+    identity: Mapping[str, Any] | None = None,
+    objectives_on: bool = True,
+) -> Task:
+    """The record that trains `LxmertForPreTraining` on scenes; the checkpoint with the most right answers is kept.
+
+    Args:
+        name: of the run in trackers.
+        training: what is learned from.
+        validation: examples that choose the checkpoint, with their own labels; nothing in them is varied.
+        evaluation_batch_size: of the validation examples.
+        saved_with_model: written beside the weights of every checkpoint.
+        identity: tells this run from others, see `Task`.
+        objectives_on: whether losses are divided by counts over the whole step.
+    """
+
+    def measure(model: torch.nn.Module, _: DataLoader, accelerator: Accelerator) -> dict[str, float]:
+        truths = answer_scenes(model, validation, evaluation_batch_size, accelerator.device)
+        return {"accuracy": float((truths == validation.samples.truth).mean())}
+
+    return Task(
+        name=name,
+        training=training,
+        validation=[0],  # the loop's loader of single examples is not used: `measure` batches by length
+        collate=training.collate,
+        measure=measure,
+        selection="accuracy",
+        counts=loss_counts if objectives_on else None,
+        saved_with_model=saved_with_model,
+        identity={"batches": training.count, "samples in a batch": training.batch_size, **(identity or {})},
+    )
+
+
+@torch.inference_mode()
+def answer_scenes(
+    model: torch.nn.Module, batches: SceneBatches, batch_size: int = 256, device: torch.device | str = "cpu"
+) -> np.ndarray:
+    """(N,), 1 where the model answers "true", 0 otherwise; for any model with `question_answering_score`."""
+    was_training = model.training
+    model.eval()
+    answers = np.zeros(len(batches.samples), np.int8)
+    generator = np.random.default_rng(0)
+    try:
+        for rows in batches.order(batch_size, generator):
+            batch = batches.batch(rows, generator)
+            inputs = {name: tensor.to(device) for name, tensor in batch.items() if name in INPUTS}
+            answers[rows] = model(**inputs).question_answering_score.argmax(-1).cpu().numpy()
+    finally:
+        model.train(was_training)
+    return answers
+
+
+INPUTS = ("input_ids", "attention_mask", "visual_feats", "visual_pos", "visual_attention_mask")
