@@ -33,7 +33,11 @@ def find_panels(pixels: np.ndarray, colour_tolerance: int, panel_share: float) -
             if (box := _rectangle(labels[rows, columns] == number, columns.start, rows.start))
             and _lighter(pixels, box, colour, colour_tolerance)
         ]
-        if sum((x2 - x1) * (y2 - y1) for x1, y1, x2, y2 in found) >= panel_share * height * width:
+        outside = np.ones_like(inside)
+        for x1, y1, x2, y2 in found:
+            outside[y1:y2, x1:x2] = False
+        # Without the second condition the picture around one dark shape would be a panel.
+        if outside.mean() <= 1 - panel_share and 2 * inside[outside].sum() < outside.sum():
             return sorted(found)
     return [(0, 0, width, height)]
 
