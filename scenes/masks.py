@@ -100,7 +100,7 @@ def same_colour(scenes: Scenes, first: np.ndarray, second: np.ndarray) -> np.nda
 
 
 def colour_of(scenes: Scenes, mask: np.ndarray) -> np.ndarray:
-    """(S, 3), the colour of a mask that holds one object of a box; -1 where it holds none."""
+    """(S, 3), the colour of a mask's object in each box; -1 where there is none, of several the last in `COLOURS`."""
     return np.where(mask, scenes.colour, NOTHING).max(-1)
 
 
