@@ -36,7 +36,7 @@ def find_panels(pixels: np.ndarray, colour_tolerance: int, panel_share: float) -
         outside = np.ones_like(inside)
         for x1, y1, x2, y2 in found:
             outside[y1:y2, x1:x2] = False
-        # Without the second condition the picture around one dark shape would be a panel.
+        # Without the second condition all that is around one dark shape would be a panel.
         if outside.mean() <= 1 - panel_share and 2 * inside[outside].sum() < outside.sum():
             return sorted(found)
     return [(0, 0, width, height)]
@@ -84,7 +84,8 @@ def _frequent(codes: np.ndarray, tolerance: int) -> list[np.ndarray]:
 def _rectangle(component: np.ndarray, left: int, top: int) -> PixelBox | None:
     """The box of a component (h, w) whose upper left corner lies there, if it is a rectangle; shapes may bite into it.
 
-    Rows and columns that are less than half full are noise, if there are few, and otherwise no rectangle's.
+    Outer rows and columns that reach over less than half of it are noise, if there are few, and otherwise no
+    rectangle's.
     """
     height, width = component.shape
     if min(height, width) < SMALLEST_SIDE:
@@ -97,6 +98,9 @@ def _rectangle(component: np.ndarray, left: int, top: int) -> PixelBox | None:
             return None
         full.append((int(rows[0]), int(rows[-1]) + 1))
     (y1, y2), (x1, x2) = full
+    inner = component[y1:y2, x1:x2]
+    if min(edge.mean() for edge in (inner[0], inner[-1], inner[:, 0], inner[:, -1])) < 0.5:
+        return None
     return left + x1, top + y1, left + x2, top + y2
 
 
