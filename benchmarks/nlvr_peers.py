@@ -145,10 +145,12 @@ class VisualBertForScenes(VisualBertPreTrainedModel):
         if self.config.task_grounding:
             pairs, numbers = self.grounding_head(words, regions)
             if grounding_labels is not None:
-                losses["grounding"] = grounding_loss(pairs, grounding_labels, divisors.get("grounding"))
+                loss = grounding_loss(pairs, grounding_labels, divisors.get("grounding"))
+                losses["grounding"] = self.config.grounding_loss_weight * loss
                 correct["grounding"] = pairs_right_and_judged(pairs, grounding_labels)
             if count_labels is not None:
-                losses["count"] = counting_loss(numbers, count_labels, divisors.get("count"))
+                loss = counting_loss(numbers, count_labels, divisors.get("count"))
+                losses["count"] = self.config.count_loss_weight * loss
                 correct["count"] = right_and_judged(numbers, count_labels)
         labelled = any(label is not None for label in (ans, grounding_labels, count_labels))
         return LxmertForPreTrainingOutput(
@@ -247,6 +249,7 @@ def _visual_bert_config(config: LxmertConfig, layers: int) -> VisualBertConfig:
         *("vocab_size", "hidden_size", "num_attention_heads", "intermediate_size", "hidden_act", "initializer_range"),
         *("hidden_dropout_prob", "attention_probs_dropout_prob", "max_position_embeddings", "type_vocab_size"),
         *("visual_feat_dim", "visual_pos_dim", "num_count_labels", "task_grounding", "id2label", "label2id"),
+        *("grounding_loss_weight", "count_loss_weight"),
     )
     return VisualBertConfig(
         **{name: getattr(config, name) for name in shared},

@@ -66,6 +66,8 @@ class LxmertConfig(PreTrainedConfig):
         visual_feat_distance: of feature regression, "smooth_l1" as the original code or "l2" as the paper.
         task_grounding: pre-train which regions a word means, and how many they are (not in the paper; see
             `LxmertGroundingHead`).
+        grounding_loss_weight: of the loss of grounding, a mean over many pairs of a word and a region.
+        count_loss_weight: of the loss of counting.
         num_count_labels: classes of how many regions a word means: 0, 1, 2 and so on, the last for all larger numbers.
         id2label: the answers' texts by class id, `{0: "yes", 1: "no"}`. Given alone, `num_qa_labels` follows from it.
         label2id: the inverse of `id2label`; one of the two is enough.
@@ -116,6 +118,8 @@ class LxmertConfig(PreTrainedConfig):
     tie_word_embeddings: bool = True
     task_grounding: bool = False
     num_count_labels: int = 10
+    grounding_loss_weight: float | int = 1.0
+    count_loss_weight: float | int = 1.0
 
     def __post_init__(self, **kwargs: Any) -> None:
         layers = {"vision": self.r_layers, "cross_encoder": self.x_layers, "language": self.l_layers}
@@ -176,7 +180,10 @@ class LxmertConfig(PreTrainedConfig):
         ):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
-        for name in ("l_layers", "x_layers", "r_layers", "initializer_range", "visual_loss_normalizer"):
+        for name in (
+            *("l_layers", "x_layers", "r_layers", "initializer_range", "visual_loss_normalizer"),
+            *("grounding_loss_weight", "count_loss_weight"),
+        ):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}.")
         for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):

@@ -273,10 +273,10 @@ class LxmertForPreTraining(LxmertAnswering):
         pairs, numbers = self.grounding_head(encoded.language_output, encoded.vision_output)
         if grounding is not None:
             loss = grounding_loss(pairs, grounding, targets.counts.get("grounding"))
-            parts["grounding"] = loss, pairs_right_and_judged(pairs, grounding)
+            parts["grounding"] = self.config.grounding_loss_weight * loss, pairs_right_and_judged(pairs, grounding)
         if count is not None:
             loss = counting_loss(numbers, count, targets.counts.get("count"))
-            parts["count"] = loss, right_and_judged(numbers, count)
+            parts["count"] = self.config.count_loss_weight * loss, right_and_judged(numbers, count)
         return (pairs, numbers) if return_logits else (None, None)
 
 

@@ -80,12 +80,14 @@ def measure_pretraining(model: torch.nn.Module, loader: DataLoader, accelerator:
     """
     was_training = model.training
     model.eval()
-    normalizer = accelerator.unwrap_model(model).config.visual_loss_normalizer or 1.0
+    config = accelerator.unwrap_model(model).config
+    weights = dict.fromkeys(("obj", "attr", "feat"), config.visual_loss_normalizer or 1.0)
+    weights |= {"grounding": config.grounding_loss_weight or 1.0, "count": config.count_loss_weight or 1.0}
     totals: dict[str, torch.Tensor] = {}
     try:
         for batch in loader:
             kept, share = _without_duplicates(batch, accelerator)
-            for name, value in _sums(model, normalizer, kept).items():
+            for name, value in _sums(model, weights, kept).items():
                 totals[name] = totals.get(name, torch.zeros_like(value)) + share * value
     finally:
         model.train(was_training)
@@ -104,7 +106,7 @@ def measure_pretraining(model: torch.nn.Module, loader: DataLoader, accelerator:
     return {"loss": sum(losses.values()), **losses, **figures}
 
 
-def _sums(model: torch.nn.Module, normalizer: float, batch: Batch) -> dict[str, torch.Tensor]:
+def _sums(model: torch.nn.Module, weights: dict[str, float], batch: Batch) -> dict[str, torch.Tensor]:
     """For each task, (4,): sum of losses, number of targets, right, judged."""
     batch = dict(batch)
     features, masked = batch["obj_labels"]["feat"]
@@ -120,7 +122,7 @@ def _sums(model: torch.nn.Module, normalizer: float, batch: Batch) -> dict[str, 
     sums = {}
     for name in TASKS:
         if name in output.losses:
-            loss = output.losses[name] / (normalizer if name in ("obj", "attr", "feat") else 1)
+            loss = output.losses[name] / weights.get(name, 1.0)
             right, judged = output.correct.get(name, torch.zeros(2, device=one.device))
             sums[name] = torch.stack([loss.float(), numbers[name].float(), right, judged])
     return sums

@@ -33,6 +33,8 @@ def test_defaults_are_the_papers_size() -> None:
         ({"visual_label_regions": "some"}, TypeError, r"visual_label_regions.*all.*masked"),
         ({"visual_loss_normalizer": -0.5}, ValueError, r"visual_loss_normalizer must not be negative, got -0.5"),
         ({"num_count_labels": 0}, ValueError, r"num_count_labels must be at least 1, got 0"),
+        ({"grounding_loss_weight": -1.0}, ValueError, r"grounding_loss_weight must not be negative, got -1.0"),
+        ({"count_loss_weight": -1}, ValueError, r"count_loss_weight must not be negative, got -1"),
         ({"task_grounding": 1}, TypeError, r"'task_grounding' expected bool, got int"),
         ({"num_object_labels": 0}, ValueError, r"num_object_labels must be at least 1, got 0"),
         ({"num_qa_labels": 3, "id2label": {0: "a"}}, ValueError, r"id2label has 1 answers but num_qa_labels is 3"),

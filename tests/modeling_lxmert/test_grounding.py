@@ -96,6 +96,14 @@ class TestTask:
         expected = model(**make_batch(), **make_labels()).loss + model(**make_batch(), **make_grounding_labels()).loss
         torch.testing.assert_close(together.loss, expected)
 
+    def test_weights(self, small_config: Configure) -> None:
+        model = make(small_config)
+        plain = model(**make_batch(), **make_grounding_labels())
+        model.config.grounding_loss_weight, model.config.count_loss_weight = 3.0, 0.5
+        weighted = model(**make_batch(), **make_grounding_labels())
+        torch.testing.assert_close(weighted.losses["grounding"], 3 * plain.losses["grounding"])
+        torch.testing.assert_close(weighted.losses["count"], 0.5 * plain.losses["count"])
+
     @pytest.mark.parametrize(("name", "task"), [("grounding_labels", "grounding"), ("count_labels", "count")])
     def test_one_may_be_labelled_without_the_other(self, model: LxmertForPreTraining, name: str, task: str) -> None:
         labels = make_grounding_labels()
