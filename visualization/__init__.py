@@ -10,18 +10,25 @@ from lxmert.visualization.answers import (
 )
 from lxmert.visualization.evaluation_data import EvaluationReport, worst_questions
 from lxmert.visualization.evaluation_report import report_answers, write_evaluation_report
+from lxmert.visualization.grounding import FUNCTION_WORDS, Grounding, content_words, ground_words
+from lxmert.visualization.grounding_figures import draw_groundings
 from lxmert.visualization.pretraining import draw_pretraining
 from lxmert.visualization.report import draw_answers
 
 __all__ = [
+    "FUNCTION_WORDS",
     "AnsweredQuestion",
     "EvaluationReport",
+    "Grounding",
     "answer_questions",
     "ask_again",
+    "content_words",
     "draw_answer_figures",
     "draw_answers",
+    "draw_groundings",
     "draw_pretraining",
     "given_answers",
+    "ground_words",
     "region_attention",
     "report_answers",
     "worst_questions",
