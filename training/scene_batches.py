@@ -3,16 +3,17 @@
 Everything is an operation on whole arrays, because small models learn from thousands of samples a second.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import permutations
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from lxmert.scenes import BOXES, COLOURS, NOTHING, PHRASES, SHAPES, SIDE, SIZES, SLOTS, Samples
+from lxmert.scenes import BOXES, COLOURS, NOTHING, PHRASES, REGIONS, SHAPES, SIDE, SIZES, SLOTS, Samples
 from lxmert.training.collator import Withheld
 from lxmert.training.masking import PretrainingObjectives
 from lxmert.training.nlvr import BOX_OFFSETS, FEATURE_DIM, IMAGE_SIZE
@@ -23,6 +24,9 @@ PLACES = SLOTS + 1  # of a box: its objects, behind them the box
 KINDS = len(SHAPES) * len(COLOURS) * len(SIZES)  # of objects; the box is one more
 ORDERS = np.array(list(permutations(range(BOXES))))  # (6, 3)
 IGNORED = -100
+SIDES = (("left", "right"),)
+ROUND_AND_POINTED = (("circle", "triangle"), ("circles", "triangles"))
+EXACTLY = re.compile(r"\bright (?:on|over|above|below|beneath|under)")  # not the side
 
 
 def label_features() -> np.ndarray:
@@ -43,7 +47,7 @@ class Augmentation:
 
     Args:
         boxes: the three boxes stand in any order.
-        mirror: left and right are swapped, in the scene and in the sentence.
+        mirror: left and right are swapped, in the scene and in the sentence, unless "right" is no side in it.
         colours: colours are exchanged, in the scene and in the sentence.
         shapes: circles and triangles are swapped, in the scene and in the sentence.
     """
@@ -67,6 +71,10 @@ class SceneBatches:
         objectives: of the paper's five tasks, which are added then; None for answers, grounding and counts alone.
         withhold: leave out the "image", in whose place stands one region without features, or the "question".
         counts: number of classes of the counts.
+
+    Raises:
+        ValueError: no samples, own features that do not fit the scenes, another `withhold`, `objectives` beside it, or
+            a tokenizer that has no wordpiece for a word that the augmentation exchanges.
     """
 
     def __init__(
@@ -83,17 +91,43 @@ class SceneBatches:
     ):
         self.samples, self.augmentation, self.counts, self.objectives = samples, augmentation, counts, objectives
         self.own_features, self.withhold = own_features, withhold
-        self.own_scenes = np.zeros(len(samples.scenes), bool) if own_scenes is None else own_scenes
+        self.features = label_features() if features is None else features
+        self._check(own_scenes, tokenizer)
+        scenes = samples.scenes
+        self.own_scenes = np.zeros(len(scenes), bool) if own_scenes is None else np.asarray(own_scenes, bool)
         self.special = tuple(tokenizer.convert_tokens_to_ids(["[PAD]", "[CLS]", "[SEP]"]))
         self.mask_token_id = tokenizer.convert_tokens_to_ids("[MASK]")
-        self.features = label_features() if features is None else features
-        self.ids, self.heads = _tokenized(samples, tokenizer)
+        self.ids, self.words, self.heads = _tokenized(samples, tokenizer, padding=self.special[0])
         self.exchanged = _exchanged_words(tokenizer)
-        self.words = (self.ids != 0).sum(1)
-        scenes = samples.scenes
+        sided = np.array([EXACTLY.search(text.lower()) is None for text in samples.texts])
+        self.mirrorable = samples.exchangeable & sided
         self.present = np.ones((len(scenes), BOXES, PLACES), bool)
         self.present[..., :SLOTS] = scenes.present
         self.regions = self.present.sum((1, 2))
+
+    def _check(self, own_scenes: np.ndarray | None, tokenizer: PreTrainedTokenizerBase) -> None:
+        scenes, own = len(self.samples.scenes), self.own_features
+        if not len(self.samples):
+            raise ValueError("samples is empty; draw some with draw_samples, or join examples in given_samples.")
+        if (own is None) != (own_scenes is None):
+            raise ValueError("own_features and own_scenes belong together: give both or neither.")
+        if own is not None and own_scenes is not None:
+            expected = (scenes, REGIONS, self.features.shape[1]), (scenes,)
+            if (own.shape, own_scenes.shape) != expected:
+                raise ValueError(
+                    f"own_features and own_scenes must have the shapes {expected[0]} and {expected[1]}, as the scenes "
+                    f"and features have, got {own.shape} and {own_scenes.shape}."
+                )
+        if self.withhold is not None and self.withhold not in get_args(Withheld):
+            raise ValueError(f'withhold must be "image", "question" or None, got {self.withhold!r}.')
+        if self.withhold is not None and self.objectives is not None:
+            raise ValueError(f"Without the {self.withhold} there is nothing to mask: leave out objectives or withhold.")
+        for word in _words_to_exchange(self.augmentation):
+            if any(tokenizer.tokenize(written) != [word] for written in (word, word.capitalize())):
+                raise ValueError(
+                    f"The augmentation exchanges {word!r}, which must be one wordpiece of the tokenizer in small and "
+                    "capital letters: train a lower-casing one on sentences that hold it, or do not exchange it."
+                )
 
     def order(self, size: int, generator: np.random.Generator) -> list[np.ndarray]:
         """All samples in batches of one size, each of samples of about the same length, in random order."""
@@ -118,21 +152,11 @@ class SceneBatches:
             `objectives` also the labels of the paper's tasks.
         """
         rows = np.asarray(rows)
-        samples, scenes = self.samples, self.samples.scenes
+        samples = self.samples
         sentence, scene, size = samples.sentence[rows], samples.scene[rows], len(rows)
-        change = self._changes(samples.exchangeable[sentence], self.own_scenes[scene], generator)
+        change = self._changes(sentence, self.own_scenes[scene], generator)
         # regions: (B, 27) first, then those that are there, (B, R)
-        x, y = scenes.x[scene].astype(np.float32), scenes.y[scene].astype(np.float32)
-        extent = scenes.size[scene].astype(np.float32)
-        x = np.where(change.mirrored[:, None, None], SIDE - x - extent, x) + change.offsets[..., None]
-        boxes = np.empty((size, BOXES, PLACES, 4), np.float32)
-        boxes[..., :SLOTS, :] = np.stack([x, y, x + extent, y + extent], -1)
-        boxes[..., SLOTS, 0] = change.offsets
-        boxes[..., SLOTS, 1] = 0
-        boxes[..., SLOTS, 2] = change.offsets + SIDE
-        boxes[..., SLOTS, 3] = SIDE
-        boxes /= np.array([IMAGE_SIZE[1], IMAGE_SIZE[0]] * 2, np.float32)
-        corners = boxes.reshape(size, -1, 4)  # (B, 27, 4)
+        corners = self._boxes(scene, change).reshape(size, -1, 4)
         present = self.present[scene].reshape(size, -1)
         longest = int(present.sum(1).max())
         take = np.argsort(~present, axis=1, kind="stable")[:, :longest]  # (B, R)
@@ -143,11 +167,11 @@ class SceneBatches:
             own = self.own_scenes[scene]
             visual_feats[own] = self.own_features[scene[own][:, None], take[own]]
         # words: (B, T)
-        ids = self.exchanged[change.words[:, None], self.ids[sentence]]
-        ids = ids[:, : self.words[sentence].max()]
+        lengths = self.words[sentence]
+        ids = self.exchanged[change.words[:, None], self.ids[sentence, : lengths.max()]]
         batch: dict[str, Any] = {
             "input_ids": ids,
-            "attention_mask": (ids != 0).astype(np.int64),
+            "attention_mask": (np.arange(ids.shape[1]) < lengths[:, None]).astype(np.int64),
             "visual_feats": visual_feats * mask[..., None],
             "visual_pos": np.take_along_axis(corners, take[..., None], 1) * mask[..., None],
             "visual_attention_mask": mask.astype(np.int64),
@@ -183,8 +207,9 @@ class SceneBatches:
             batch[name] = torch.full_like(batch[name], IGNORED)
         return batch
 
-    def _changes(self, spelt: np.ndarray, own: np.ndarray, generator: np.random.Generator) -> "_Changes":
-        chosen, size = self.augmentation, len(spelt)
+    def _changes(self, sentence: np.ndarray, own: np.ndarray, generator: np.random.Generator) -> "_Changes":
+        chosen, size = self.augmentation, len(sentence)
+        spelt = self.samples.exchangeable[sentence]
 
         def draw(wanted: bool, choices: int, possible: np.ndarray) -> np.ndarray:
             return generator.integers(0, choices, size) * (possible if wanted else 0)
@@ -193,7 +218,7 @@ class SceneBatches:
             (chosen.boxes, chosen.mirror, chosen.colours, chosen.shapes) if chosen else (False,) * 4
         )
         colour, swapped = draw(colours, len(ORDERS), spelt & ~own), draw(shapes, 2, spelt & ~own)
-        mirrored = draw(mirror, 2, spelt)
+        mirrored = draw(mirror, 2, self.mirrorable[sentence])
         order = ORDERS[generator.integers(0, len(ORDERS), size) if boxes else np.zeros(size, int)]
         return _Changes(
             offsets=np.array(BOX_OFFSETS, np.float32)[order],
@@ -202,6 +227,18 @@ class SceneBatches:
             swapped=swapped.astype(bool),
             words=(colour * 2 + mirrored) * 2 + swapped,
         )
+
+    def _boxes(self, scene: np.ndarray, change: "_Changes") -> np.ndarray:
+        """(B, 3, 9, 4), corners as shares of the picture; those of unused places mean nothing."""
+        scenes = self.samples.scenes
+        x, y, extent = (array[scene].astype(np.float32) for array in (scenes.x, scenes.y, scenes.size))
+        x = np.where(change.mirrored[:, None, None], SIDE - x - extent, x)
+        boxes = np.empty((len(scene), BOXES, PLACES, 4), np.float32)
+        boxes[..., :SLOTS, :] = np.stack([x, y, x + extent, y + extent], -1)
+        boxes[..., SLOTS, :] = 0, 0, SIDE, SIDE
+        boxes = boxes.clip(0, SIDE)  # what is found in a picture may be longer than wide, but has one size
+        boxes[..., ::2] += change.offsets[..., None, None]
+        return boxes / np.array([IMAGE_SIZE[1], IMAGE_SIZE[0]] * 2, np.float32)
 
     def _kinds(self, scene: np.ndarray, change: "_Changes") -> np.ndarray:
         """(B, 3, 9), rows of the table of features; unused places have the box's."""
@@ -212,7 +249,8 @@ class SceneBatches:
             colour.shape
         )
         kinds = np.full((len(scene), BOXES, PLACES), KINDS)
-        objects = (shape * len(COLOURS) + colour) * len(SIZES) + scenes.size[scene] // SIZES[0] - 1
+        size = np.clip((scenes.size[scene] + SIZES[0] // 2) // SIZES[0] - 1, 0, len(SIZES) - 1)  # the nearest
+        objects = (shape * len(COLOURS) + colour) * len(SIZES) + size
         kinds[..., :SLOTS] = np.where(scenes.shape[scene] == NOTHING, KINDS, objects)
         return kinds
 
@@ -256,34 +294,43 @@ class _Changes:
     words: np.ndarray
 
 
-def _tokenized(samples: Samples, tokenizer: PreTrainedTokenizerBase) -> tuple[np.ndarray, np.ndarray]:
-    """Wordpieces (sentences, T), 0 behind the end, and the one that each phrase's head begins with, -1 for none."""
+def _tokenized(
+    samples: Samples, tokenizer: PreTrainedTokenizerBase, padding: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Wordpieces (sentences, T), their numbers, and the one that each phrase's head begins with, -1 for none."""
     encoded = tokenizer(samples.texts, return_offsets_mapping=True)
-    longest = max(len(ids) for ids in encoded["input_ids"])
-    ids = np.zeros((len(samples.texts), longest), np.int64)
+    words = np.array([len(pieces) for pieces in encoded["input_ids"]])
+    ids = np.full((len(samples.texts), words.max()), padding)
     heads = np.full((len(samples.texts), PHRASES), -1)
     for row, (pieces, offsets) in enumerate(zip(encoded["input_ids"], encoded["offset_mapping"], strict=True)):
         ids[row, : len(pieces)] = pieces
         begins = {start: index for index, (start, end) in enumerate(offsets) if end > start}
         heads[row] = [begins.get(place, -1) if place >= 0 else -1 for place in samples.places[row]]
-    return ids, heads
+    return ids, words, heads
+
+
+def _words_to_exchange(augmentation: Augmentation | None) -> list[str]:
+    """Words that other words take the place of."""
+    if augmentation is None:
+        return []
+    pairs = SIDES * augmentation.mirror + ROUND_AND_POINTED * augmentation.shapes
+    return [*(COLOURS if augmentation.colours else ()), *(word for pair in pairs for word in pair)]
 
 
 def _exchanged_words(tokenizer: PreTrainedTokenizerBase) -> np.ndarray:
     """(24, V), what each wordpiece becomes when colours, left and right, circles and triangles are exchanged."""
     vocabulary = tokenizer.get_vocab()
     same = np.arange(len(vocabulary))
-    pairs = [("left", "right"), ("circle", "triangle"), ("circles", "triangles")]
     table = []
     for order in ORDERS:
         for mirrored in range(2):
             for swapped in range(2):
                 row = same.copy()
                 names = {COLOURS[i]: COLOURS[j] for i, j in enumerate(order)}
-                for first, second in pairs[:1] * mirrored + pairs[1:] * swapped:
+                for first, second in SIDES * mirrored + ROUND_AND_POINTED * swapped:
                     names |= {first: second, second: first}
                 for name, other in names.items():
-                    if name in vocabulary and other in vocabulary:
+                    if name in vocabulary and other in vocabulary:  # as it must be where words are exchanged
                         row[vocabulary[name]] = vocabulary[other]
                 table.append(row)
     return np.stack(table)

@@ -23,12 +23,13 @@ def five_tasks(
 ) -> Batch:
     """Replace sentences, mask words and regions, and add the labels of what was.
 
-    A replaced sentence is that of another sample of the batch; the pair then has no answer, and its words mean nothing.
+    A replaced sentence is another one of the batch; the pair then has no answer, and its words mean nothing. A pair
+    whose sentence would be replaced by the same words stays as it is.
 
     Args:
         batch: of `SceneBatches`, B samples with T words and R regions.
-        shapes: (B, R), object classes of the regions, -1 for padding.
-        colours: (B, R), attribute classes, -1 for none.
+        shapes: (B, R), object classes of the regions, -100 for padding.
+        colours: (B, R), attribute classes, -100 for none.
         objectives: how often what is masked.
         special: ids of [PAD], [CLS] and [SEP], which stay.
         mask_token_id: of [MASK].
@@ -44,8 +45,8 @@ def five_tasks(
     size = len(ids)
     replaced = generator.random(size) < objectives.unmatched_rate
     other = np.where(replaced, (np.arange(size) + generator.integers(1, max(size, 2), size)) % size, np.arange(size))
+    replaced = (ids[other] != ids).any(1)
     ids = ids[other]
-    replaced = other != np.arange(size)
     batch["attention_mask"] = batch["attention_mask"][torch.from_numpy(other)]
     for name in UNANSWERED:
         batch[name] = batch[name].clone()
@@ -54,7 +55,7 @@ def five_tasks(
     words = np.where(np.isin(ids, special), UNTOUCHED, words.reshape(ids.shape))
     labels = np.where(words == UNTOUCHED, IGNORED, ids)
     ids[words == BLANKED] = mask_token_id
-    ids[words == REPLACED] = generator.integers(len(special), vocabulary_size, int((words == REPLACED).sum()))
+    ids[words == REPLACED] = generator.integers(vocabulary_size, size=int((words == REPLACED).sum()))
     rates = objectives.region_rate, objectives.region_blanked, objectives.region_replaced
     regions = np.where(there, draw_masks(there.size, *rates, generator).reshape(there.shape), UNTOUCHED)
     before = features.copy()
