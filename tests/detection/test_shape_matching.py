@@ -64,7 +64,7 @@ def test_coverage_by_hand() -> None:
 @pytest.mark.parametrize("renderer", [soft, hard])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_one_shape_of_any_size(shape: Shape, renderer: Renderer) -> None:
-    for side in [*range(8, 40), 77, 150, 300]:
+    for side in [*range(8, 40, 3), 77, 300]:
         assert found(renderer(shape, side)) == [(shape, 0, 0, side, side)]
 
 
@@ -84,7 +84,7 @@ def test_isosceles_triangles() -> None:
 @pytest.mark.parametrize("renderer", [soft, hard])
 @pytest.mark.parametrize(("first", "second"), list(product(SHAPES, SHAPES)))
 def test_two_that_touch(first: Shape, second: Shape, renderer: Renderer) -> None:
-    for one, other in ((10, 10), (20, 10), (20, 30), (24, 11)):
+    for one, other in ((10, 10), (20, 10), (20, 30)):
         beside: list[Placed] = [(first, 0, max(other - one, 0), one), (second, one, max(one - other, 0), other)]
         below: list[Placed] = [
             (first, max(other - one, 0) // 2, 0, one),
