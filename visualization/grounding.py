@@ -132,11 +132,11 @@ def _ground(
     output = model(**inputs)
     probabilities = output.grounding_logits.float().sigmoid().cpu().numpy()  # (B, T, R)
     scores = output.question_answering_score
-    answers = None if scores is None else scores.float().softmax(-1).cpu().numpy()
+    answers = np.zeros((len(sentences), 0)) if scores is None else scores.float().softmax(-1).cpu().numpy()
     found = []
     for row, sentence in enumerate(sentences):
         words, places = _words(processor, sentence)
-        ranked = [] if answers is None else (-answers[row]).argsort(kind="stable").tolist()
+        ranked = (-answers[row]).argsort(kind="stable").tolist()
         found.append(
             Grounding(
                 image=images[row],
