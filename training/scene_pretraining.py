@@ -31,7 +31,7 @@ class DrawnBatches:
         if count < 1 or batch_size < 1:
             raise ValueError(f"There must be a batch of at least one sample, got {count} batches of {batch_size}.")
         self.make, self.count, self.batch_size, self.seed = make, count, batch_size, seed
-        self._epoch: int | None = None
+        self._made: tuple[int, SceneBatches, list[np.ndarray]] | None = None  # of the last epoch
 
     def __len__(self) -> int:
         return self.count
@@ -45,12 +45,12 @@ class DrawnBatches:
         if len(keys) != 1:
             raise ValueError(f"An example is a whole batch: set the loop's batch_size to 1, got {len(keys)} at once.")
         epoch, index = keys[0]
-        if epoch != self._epoch:
-            self._batches = self.make(epoch)
-            self._order = self._batches.order(self.batch_size, self._generator("order", epoch))
-            self._epoch = epoch
-        rows = self._order[index % len(self._order)]
-        return self._batches.batch(rows, self._generator("batch", epoch, index))
+        if self._made is None or self._made[0] != epoch:
+            self._made = None  # two epochs at once need twice the memory
+            batches = self.make(epoch)
+            self._made = epoch, batches, batches.order(self.batch_size, self._generator("order", epoch))
+        _, batches, order = self._made
+        return batches.batch(order[index % len(order)], self._generator("batch", epoch, index))
 
     def _generator(self, *parts: int | str) -> np.random.Generator:
         return np.random.default_rng(stable_seed(self.seed, *parts))
@@ -70,12 +70,19 @@ def scene_task(
     Args:
         name: of the run in trackers.
         training: what is learned from.
-        validation: examples that choose the checkpoint, with their own labels; nothing in them is varied.
+        validation: examples that choose the checkpoint, with their own labels, neither varied nor masked.
         evaluation_batch_size: of the validation examples.
         saved_with_model: written beside the weights of every checkpoint.
         identity: tells this run from others, see `Task`.
         objectives_on: whether losses are divided by counts over the whole step.
+
+    Raises:
+        ValueError: validation examples that are varied or masked.
     """
+    if validation.augmentation is not None or validation.objectives is not None:
+        raise ValueError(
+            "validation must be what it is in every evaluation: make it without augmentation and objectives."
+        )
 
     def measure(model: torch.nn.Module, _: DataLoader, accelerator: Accelerator) -> dict[str, float]:
         truths = answer_scenes(model, validation, evaluation_batch_size, accelerator.device)
@@ -90,7 +97,12 @@ def scene_task(
         selection="accuracy",
         counts=loss_counts if objectives_on else None,
         saved_with_model=saved_with_model,
-        identity={"batches": training.count, "samples in a batch": training.batch_size, **(identity or {})},
+        identity={
+            "batches": training.count,
+            "samples in a batch": training.batch_size,
+            "seed of the batches": training.seed,
+            **(identity or {}),
+        },
     )
 
 
