@@ -24,6 +24,8 @@ NAMES = {
     "attr": "masked attributes",
     "feat": "masked features",
     "qa": "question answering",
+    "grounding": "grounding",
+    "count": "counting",
 }
 COUNTED = 20_000  # training examples, evenly spaced; enough to know how frequent classes are
 

@@ -18,6 +18,8 @@ CLASSES: dict[str, Callable[[Batch], torch.Tensor]] = {
     "obj": lambda batch: _masked_only(batch, "obj"),
     "attr": lambda batch: _masked_only(batch, "attr"),
     "qa": lambda batch: batch["ans"],
+    "grounding": lambda batch: batch["grounding_labels"],
+    "count": lambda batch: batch["count_labels"],
 }
 
 
@@ -26,7 +28,8 @@ def trivial_predictors(
 ) -> dict[str, dict[str, float]]:
     """Losses and accuracies of predictors that know how often each class occurs, or the mean feature, but no input.
 
-    Judged is what `measure_pretraining` judges: words with a label, pairs, labelled regions that are masked, answers.
+    Judged is what `measure_pretraining` judges: words with a label, pairs, labelled regions that are masked,
+    answers, labelled pairs of a word and a region, counted words.
 
     Args:
         config: of the model; says how many classes there are and which distance features have.
@@ -50,6 +53,8 @@ def trivial_predictors(
         "obj": config.num_object_labels,
         "attr": config.num_attr_labels,
         "qa": config.num_qa_labels or 0,
+        "grounding": 2,
+        "count": config.num_count_labels,
     }
     counts = {name: torch.zeros(size) for name, size in sizes.items()}
     judged = {name: torch.zeros(size) for name, size in sizes.items()}

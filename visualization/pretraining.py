@@ -12,6 +12,8 @@ TITLES = {
     "attr": "Masked attributes",
     "feat": "Masked features",
     "qa": "Question answering",
+    "grounding": "Grounding",
+    "count": "Counting",
 }
 MODEL, TRIVIAL = "#1f5fa8", "#b5382c"
 

@@ -43,6 +43,19 @@ def test_by_hand() -> None:
     assert figures["feat"]["zero"] == pytest.approx((1.75 + 0.75) / 2)
 
 
+def test_grounding_and_counts_by_hand() -> None:
+    pairs = torch.tensor([[[1, 0, -100], [0, 0, -1]]], dtype=torch.int8)
+    batch = {"grounding_labels": pairs, "count_labels": torch.tensor([[2, -100]])}
+    figures = trivial_predictors(make_config(num_count_labels=3), [batch], [batch])
+    # add one: chances 4 and 2 of 6; judged are three times no, once yes
+    assert figures["grounding"]["uniform"] == pytest.approx(math.log(2))
+    assert figures["grounding"]["frequency"] == pytest.approx((3 * math.log(6 / 4) + math.log(6 / 2)) / 4)
+    assert figures["grounding"]["most_frequent_accuracy"] == pytest.approx(3 / 4)
+    assert figures["count"]["uniform"] == pytest.approx(math.log(3))
+    assert figures["count"]["frequency"] == pytest.approx(math.log(4 / 2))
+    assert figures.keys() == {"grounding", "count"}
+
+
 def test_the_distance_is_the_configurations() -> None:
     figures = trivial_predictors(make_config(visual_feat_distance="l2"), [make_batch()], [make_batch()])
     assert figures["feat"]["mean"] == pytest.approx((1 + 4) / 2)

@@ -3,7 +3,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from lxmert.modeling_lxmert.pretraining import TASKS
 from lxmert.visualization import draw_pretraining
+from lxmert.visualization.pretraining import TITLES
 
 
 def test_one_panel_for_each_task(tmp_path: Path) -> None:
@@ -14,6 +16,13 @@ def test_one_panel_for_each_task(tmp_path: Path) -> None:
         colours = {colour for _, colour in picture.convert("RGB").getcolors(1 << 20)}
     assert (0x1F, 0x5F, 0xA8) in colours, "the losses"
     assert (0xB5, 0x38, 0x2C) in colours, "the trivial predictor"
+
+
+def test_every_task_has_a_panel(tmp_path: Path) -> None:
+    assert tuple(TITLES) == TASKS
+    history = [{"step": 1, **{f"validation_{name}": 1.0 for name in TASKS}}]
+    with Image.open(draw_pretraining(history, tmp_path / "losses.png")) as picture:
+        assert picture.height > 850, "three rows of three"
 
 
 def test_a_history_of_another_task_is_refused(tmp_path: Path) -> None:
