@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from lxmert.detection import DrawnBoxesRegionExtractor
 from lxmert.processing import Regions
 from lxmert.scenes import BOXES, COLOURS, REGIONS, SLOTS, Scenes, random_scattered, random_towers
 from lxmert.training.found_scenes import found_scenes
 from lxmert.training.nlvr import scene_regions
-from lxmert.training.nlvr_drawing import draw_scene, nlvr_prototypes
+from lxmert.training.nlvr_drawing import SURROUND, draw_scene, nlvr_prototypes
 from tests.scenes.notation import scattered, scenes_of
 
 FIELDS = ("shape", "colour", "size", "x", "y")
@@ -74,11 +75,14 @@ def test_features_stand_where_their_regions_do() -> None:
             assert np.array_equal(features[row, box, SLOTS], prototypes[27])
 
 
-def test_a_larger_picture_of_the_same_scene() -> None:
+def test_larger_pictures_of_the_same_scene() -> None:
     scene = scattered("ys10@0,90 kt30@30,40 | | bc20@70,0")
     picture = draw_scene(scene.structured(0))
-    found, _ = found_scenes(EXTRACTOR([picture.resize((800, 200))]))
-    assert [objects(found, 0, box) for box in range(3)] == [objects(scene, 0, box) for box in range(3)]
+    framed = Image.new("RGB", (410, 120), SURROUND)
+    framed.paste(picture, (5, 10))
+    for larger in (picture.resize((800, 200)), framed):
+        found, _ = found_scenes(EXTRACTOR([larger]))
+        assert [objects(found, 0, box) for box in range(3)] == [objects(scene, 0, box) for box in range(3)]
 
 
 def test_of_more_than_eight_shapes_the_first_eight_stay() -> None:

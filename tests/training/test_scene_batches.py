@@ -117,7 +117,7 @@ def test_features_of_every_kind_are_those_of_scene_regions() -> None:
 
 def test_unvaried_batches_are_the_processors() -> None:
     texts = [GIVEN, "There is a yellow circle touching the left edge."]
-    scenes = scenes_of("ys10@0,90 bc20@30,40 | kt30@70,0 | ", "kb - y")
+    scenes = scenes_of("ys10@0,90 bc20@30,40 | kt30@70,0 | ", "k - y")
     expected = LxmertProcessor(scene_tokenizer())(
         text=texts, regions=[scene_regions(f"scene {row}", scenes.structured(row)) for row in range(2)]
     )
@@ -315,6 +315,7 @@ def test_the_changed_sentence_is_as_true_of_the_changed_scene(augmentation: Augm
     """One of its readings has the original truth, and its phrases mean the regions that the labels say."""
     samples = drawn_samples()
     batch = make(samples, seed=1, augmentation=augmentation)
+    assert not batch["visual_pos"][batch["visual_attention_mask"] == 0].any(), "padding is nowhere"
     for row in range(len(samples)):
         scene, places = rebuilt(batch, row)
         text = words_of(batch["input_ids"][row])
@@ -349,6 +350,8 @@ def test_every_sample_comes_once_and_lengths_stay_together() -> None:
     same, other = (np.concatenate(batches.order(8, np.random.default_rng(seed))) for seed in (0, 1))
     assert np.array_equal(np.concatenate(order), same)
     assert not np.array_equal(np.concatenate(order), other)
+    together = [{frozenset(rows) for rows in batches.order(8, np.random.default_rng(seed))} for seed in (0, 1)]
+    assert together[0] != together[1], "alike samples meet others every time"
     assert sorted(np.concatenate(batches.order(1, np.random.default_rng(0)))) == list(range(len(samples)))
 
 
