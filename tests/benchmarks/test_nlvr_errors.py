@@ -17,7 +17,9 @@ from PIL import Image
 from lxmert import LxmertConfig, LxmertForPreTraining, Regions
 from lxmert.detection import DrawnBoxesRegionExtractor
 from lxmert.processing import Question, train_wordpiece_tokenizer
+from lxmert.scenes import Scenes
 from lxmert.scenes.words import split_words
+from lxmert.training.nlvr import Nlvr
 from lxmert.training.nlvr_drawing import draw_scene
 from lxmert.visualization import Grounding
 from tests.conftest import ROOT, SMALL
@@ -164,6 +166,29 @@ def test_the_report_has_all_parts(errors: ModuleType, examples: list[Any], tmp_p
     assert data["examples"][3]["kinds"][0] == "scene: scattered"
     with Image.open(tmp_path / "new" / "errors.png") as picture:
         assert (42, 127, 79) in {colour for _, colour in picture.convert("RGB").getcolors(1 << 24)}, "bars"
+
+
+def tower(colour: str, blocks: int) -> list[list[dict[str, Any]]]:
+    """A scene of one tower."""
+    return [
+        [{"x_loc": 40, "y_loc": 80 - 21 * i, "type": "square", "color": colour, "size": 20} for i in range(blocks)],
+        [],
+        [],
+    ]
+
+
+@pytest.mark.parametrize("three_are_two", ["true", "false"])
+def test_new_sentences_are_read_as_those_of_training(errors: ModuleType, three_are_two: str) -> None:
+    scenes = {str(blocks): tower("Black", blocks) for blocks in (1, 2, 3)}
+    labels = {"1": "false", "2": "true", "3": three_are_two}
+    training = [Question((name,), "There are two black blocks", {labels[name]: 1.0}, name) for name in scenes] * 9
+    readings = errors.Readings(Nlvr(scenes, training, [], []), progress=False)
+    yellow = [Scenes.of([tower("Yellow", blocks)]) for blocks in (1, 2, 3)]
+    read = [readings.truth("There are two yellow blocks", scene) for scene in yellow]
+    assert read == ["false", "true", three_are_two]
+    assert readings.truth("Nobody stands anywhere", yellow[0]) is None
+    assert {"there", "are", "two"} <= readings.never_heads
+    assert "blocks" not in readings.never_heads
 
 
 def write_small_nlvr(folder: Path) -> None:

@@ -83,6 +83,7 @@ def test_rows_tell_sentence_answer_and_words(drawing: Image.Image, tmp_path: Pat
     assert [len(axis.patches) for axis in figures[0].axes[:5]] == [0, 1, 1, 1, 2], "outlines of what is meant"
     outline = figures[0].axes[3].patches[0].get_bbox()
     assert outline.extents.tolist() == BOXES[1].tolist()
+    assert texts.index("true (93%): right") < texts.index("true (93%): wrong") < texts.index("true (93%)")
     colours = {text.get_text(): text.get_color() for text in figures[0].texts}
     assert colours["true (93%): right"] == grounding_figures.RIGHT
     assert colours["true (93%): wrong"] == grounding_figures.WRONG
