@@ -44,6 +44,7 @@ def test_half_is_true(samples: Samples) -> None:
     assert (counts <= FOR_EACH).all()
     assert (np.bincount(samples.sentence, samples.truth) >= 1).all(), "each is true of some"
     assert (np.bincount(samples.sentence, samples.truth) < counts).all(), "and false of some"
+    assert (np.bincount(samples.sentence, samples.truth) == FOR_EACH // 2).mean() > 0.7, "half where there are such"
     assert len(samples) == counts.sum() == len(samples.scene) == len(samples.regions)
 
 
