@@ -113,8 +113,12 @@ def test_every_sample_comes_once_in_an_epoch_and_epochs_are_made_once() -> None:
     assert [batch["rows"] for batch in batches[4:]] == [batch["rows"] for batch in batches[:4]], "it begins again"
     assert len({batch["varied"] for batch in batches}) == 8, "but is varied otherwise"
     assert made == [0]
-    assert [training.collate([(1, index)])["rows"] for index in range(4)] != [batch["rows"] for batch in batches[:4]]
+    later = [training.collate([(1, index)]) for index in range(8)]
     assert made == [0, 1]
+    other = DrawnBatches(lambda epoch: Rows(64), 8, 16, seed=1)  # type: ignore[arg-type, return-value]
+    for found in (later, [other.collate([(0, index)]) for index in range(8)]):
+        assert [batch["rows"] for batch in found] != [batch["rows"] for batch in batches]
+        assert not {batch["varied"] for batch in found} & {batch["varied"] for batch in batches}
 
 
 def test_a_small_model_learns_its_samples_by_heart(tmp_path: Path) -> None:
