@@ -25,7 +25,6 @@ LARGEST_PATCH = 256  # pixels along the longer side; what is larger is not taken
 MOST_PARTS = 8
 MOST_TRIALS = 4_000
 OTHERS = (0, 1, 2, 3, 5, 8)  # how far the search leaves the order of its candidates
-FURTHER = 3  # rounds of the search from the one that finds a way on: a later one may need fewer shapes
 STEPS = (0, -1, 1)  # pixels by which a drawing program may place a shape's first pixel elsewhere
 ROUNDING = 2
 CROWD = 3.99  # pixels of nine, covered at least, where a shape begins; less is a crumb
@@ -155,12 +154,10 @@ class _Search:
         self.known: dict[tuple[Part, ...], list[tuple[Part, float]]] = {}
 
     def parts(self) -> list[Part]:
-        """The shapes, from the top, as few as possible; nothing if there is no way, or it is not found in time."""
-        further = FURTHER
+        """The shapes, from the top; nothing if there is no way, or it is not found in time."""
         for others in OTHERS:
             self._go_on(self.patch, (), 0.0, others)
-            further -= bool(self.best)
-            if not further or self.trials > MOST_TRIALS:
+            if self.best or self.trials > MOST_TRIALS:
                 break
         return list(self.best)
 

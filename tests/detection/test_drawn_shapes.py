@@ -5,7 +5,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from lxmert.detection.drawn_shapes import DrawnShape, find_drawn_shapes
-from lxmert.detection.shape_matching import SHAPES, Shape, coverage
+from lxmert.detection.shape_matching import SHAPES, Part, Shape, coverage, match_shapes
 
 Placed = tuple[Shape, str, int, int, int]  # shape, colour, left, top, side
 
@@ -55,7 +55,10 @@ def test_shapes_of_different_colours_may_touch() -> None:
         ("square", "yellow", 30, 10, 20),
         ("circle", "#606060", 10, 30, 20),  # as if black were mixed with the ground
         ("triangle", "black", 30, 30, 20),
+        ("square", "black", 60, 10, 20),
+        ("circle", "#0099ff", 80, 10, 20),  # darker than the ground, as mixtures with black
     ]
+    shapes.sort(key=lambda shape: (shape[3], shape[2]))
     drawn = found(panel_of(*shapes))
     assert [(s.shape, *s.box) for s in drawn] == [(kind, x, y, x + n, y + n) for kind, _, x, y, n in shapes]
 
@@ -123,7 +126,17 @@ def test_an_empty_panel(size: tuple[int, int]) -> None:
     assert found(panel_of(size=size)) == []
 
 
-def test_a_picture_with_many_colours_is_given_up_in_time() -> None:
-    generator = np.random.default_rng(0)
-    blobs = Image.fromarray(generator.integers(0, 4, (12, 12, 3), dtype=np.uint8) * 80)
-    assert len(found(np.asarray(blobs.resize((200, 200), Image.Resampling.NEAREST)))) > 20
+def test_other_shapes_are_given_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+
+    def match(patch: np.ndarray, take_apart: bool) -> list[Part]:
+        asked.append(take_apart)
+        return match_shapes(patch, take_apart)
+
+    monkeypatch.setattr("lxmert.detection.drawn_shapes.match_shapes", match)
+    image = Image.fromarray(panel_of(("square", "black", 5, 85, 10)))
+    pen = ImageDraw.Draw(image)
+    for x, y in product(range(5, 85, 20), range(5, 65, 20)):
+        pen.polygon([(x, y), (x + 12, y), (x + 6, y + 12)], fill="black")
+    assert [shape.shape for shape in found(np.asarray(image))] == [*[None] * 12, "square"]
+    assert asked == [*[True] * 8, *[False] * 5]

@@ -115,6 +115,11 @@ def test_several_that_touch(parts: list[Placed]) -> None:
     assert found(patch_of(parts)) == expected, "the same again"
 
 
+def test_equilateral_triangles_that_touch() -> None:
+    pair = np.concatenate([coverage("triangle", 40, 35)] * 2, axis=1)
+    assert found(pair) == [("triangle", 0, 0, 40, 35), ("triangle", 40, 0, 40, 35)]
+
+
 def test_what_sticks_out_of_a_shape_is_left_out() -> None:
     patch = np.zeros((20, 21), dtype=np.float32)
     patch[:, :20] = 1
