@@ -217,22 +217,24 @@ def pools(real: Scenes | None, real_towers: np.ndarray | None, count: int, seed:
     Args:
         real: scenes of the data set.
         real_towers: (S,) of bool, which of them hold towers, as `kind_of` says.
-        count: scenes to be drawn of each kind.
+        count: scenes to be drawn of each kind; 0 takes real ones alone.
         seed: of all that is drawn.
 
     Raises:
-        ValueError: real scenes without their kinds or kinds of other scenes; a count below one.
+        ValueError: real scenes without their kinds or kinds of other scenes; a count below one without real scenes.
     """
     if (real is None) != (real_towers is None) or (
         real is not None and real_towers is not None and len(real) != len(real_towers)
     ):
         raise ValueError("real and real_towers belong together, one kind for each scene; kind_of tells the kinds.")
     numbers = np.random.default_rng(seed)
-    drawn: dict[Kind, Scenes] = {"towers": random_towers(count, numbers), "scattered": random_scattered(count, numbers)}
+    parts: dict[Kind, list[Scenes]] = {"towers": [], "scattered": []}
+    if count or real is None:
+        parts["towers"].append(random_towers(count, numbers))
+        parts["scattered"].append(random_scattered(count, numbers))
     if real is not None and real_towers is not None:
         towers = np.asarray(real_towers, bool)
-        drawn = {
-            "towers": concatenate([drawn["towers"], real[towers]]),
-            "scattered": concatenate([drawn["scattered"], real[~towers]]),
-        }
-    return {kind: scenes[numbers.permutation(len(scenes))] for kind, scenes in drawn.items()}
+        parts["towers"].append(real[towers])
+        parts["scattered"].append(real[~towers])
+    together = {kind: concatenate(scenes) for kind, scenes in parts.items()}
+    return {kind: scenes[numbers.permutation(len(scenes))] for kind, scenes in together.items()}

@@ -113,6 +113,8 @@ def test_pools() -> None:
     assert {kind: len(scenes) for kind, scenes in found.items()} == {"towers": 7, "scattered": 6}
     assert kind_of(found["towers"]).all()
     assert not kind_of(found["scattered"]).any()
+    alone = pools(real, kind_of(real), 0, seed=0)
+    assert {kind: len(scenes) for kind, scenes in alone.items()} == {"towers": 2, "scattered": 1}
     same = pools(real, kind_of(real), 5, seed=0)
     assert all((found[kind].x == same[kind].x).all() for kind in found)
 
