@@ -5,7 +5,8 @@ dev/, with the PNG files:
 
     python benchmarks/nlvr.py --data NLVR_FOLDER
 
-Finished runs are kept in OUTPUT and not repeated, stopped ones go on where they were; seeds can run side by side:
+Finished runs are kept in OUTPUT and not repeated, stopped ones go on where they were. Once the first has looked at the
+pictures, others can run beside it:
 
     python benchmarks/nlvr.py --data NLVR_FOLDER --seeds 1 2 3
     python benchmarks/nlvr.py --data NLVR_FOLDER --seeds 1 2 3 --ablation --share 0.15

@@ -86,7 +86,8 @@ BATCH_SIZE = 128
 FINETUNING_EPOCHS = 5
 EPOCHS_WITHOUT_PRETRAINING = 20  # a fresh model learns nothing in five
 LEARNING_RATE, FINETUNING_LEARNING_RATE = 1e-3, 1.5e-4
-MINILM_LAYERS, MINILM_LEARNING_RATE = 2, 5e-4  # six layers would take several times as long
+MINILM = {"l_layers": 2, "initializer_range": 0.02}  # six layers would take several times as long
+MINILM_LEARNING_RATE = 5e-4
 VOCABULARY = 700
 
 
@@ -97,7 +98,6 @@ class Data:
     Args:
         nlvr: the data set.
         tokenizer: with a vocabulary of the training sentences.
-        extractor: finds regions in the pictures.
         prototypes: (28, D), what the extractor sees of each kind of object, and of a box.
         found: the regions of all pictures.
         read: the training sentences that the grammar reads.
@@ -105,7 +105,6 @@ class Data:
 
     nlvr: Nlvr
     tokenizer: BertTokenizer
-    extractor: DrawnBoxesRegionExtractor
     prototypes: np.ndarray
     found: RegionStore
     read: list[Meant]
@@ -122,7 +121,6 @@ class Data:
         return cls(
             nlvr,
             train_wordpiece_tokenizer(texts, VOCABULARY, MODEL["max_position_embeddings"]),
-            extractor,
             nlvr_prototypes(extractor),
             RegionStore(work / "regions"),
             read_sentences(texts, scenes_of(nlvr, nlvr.training), truths(nlvr.training)),
@@ -203,8 +201,9 @@ def drawn(data: Data, variant: Variant, tokenizer: BertTokenizer, seed: int) -> 
 
 def start(data: Data, variant: Variant) -> tuple[Any, BertTokenizer, float]:
     """The model that a variant starts from, its tokenizer, and pre-training's learning rate."""
+    sizes = MODEL | (MINILM if variant.model == "minilm" else {})
     config = LxmertConfig(
-        **MODEL,
+        **sizes,
         vocab_size=len(data.tokenizer),
         visual_feat_dim=data.prototypes.shape[1],
         id2label={0: "false", 1: "true"},
@@ -220,7 +219,6 @@ def start(data: Data, variant: Variant) -> tuple[Any, BertTokenizer, float]:
     if variant.model == "visual_bert":
         return VisualBertForScenes(visual_bert_like(config).config), data.tokenizer, LEARNING_RATE
     if variant.model == "minilm":
-        config.l_layers, config.initializer_range = MINILM_LAYERS, 0.02
         begun = start_from_minilm(config, [question.text for question in data.nlvr.training])
         return begun.model, begun.tokenizer, MINILM_LEARNING_RATE
     return LxmertForPreTraining(config), data.tokenizer, LEARNING_RATE

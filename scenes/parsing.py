@@ -1,6 +1,5 @@
-"""A context-free grammar with meanings: it parses and draws sentences, and their trees are computed on scenes."""
+"""A context-free grammar with meanings: it parses sentences, and their trees are computed on scenes."""
 
-import random
 import re
 from collections.abc import Callable, Mapping, Sequence
 from itertools import product
@@ -11,7 +10,6 @@ import numpy as np
 Meaning = Callable[..., Any]
 Table = Mapping[str, Sequence[tuple[str, Meaning | None]]]  # by symbol: how it is written, and what that means
 MOST_TREES = 24  # kept for each symbol and span
-MOST_DEPTH = 30
 
 
 class Rule(NamedTuple):
@@ -100,45 +98,9 @@ class Grammar:
         self._check(symbol)
         return _Parser(self, words).of(symbol, 0).get(len(words), [])
 
-    def draw(
-        self, generator: random.Random, weights: Mapping[int, float], symbol: str = "S"
-    ) -> tuple[list[str], Tree] | None:
-        """A random sentence and its tree; None where it grew too deep.
-
-        Args:
-            generator: draws.
-            weights: of rules, by number; rules without one are not used.
-            symbol: what is written.
-
-        Raises:
-            ValueError: a symbol that no rule writes.
-        """
-        self._check(symbol)
-        words: list[str] = []
-        tree = self._draw(generator, weights, symbol, words, 0)
-        return None if tree is None else (words, tree)
-
     def _check(self, symbol: str) -> None:
         if symbol not in self.by_symbol:
             raise ValueError(f"No rule writes the symbol {symbol!r}; choose one of {', '.join(self.by_symbol)}.")
-
-    def _draw(
-        self, generator: random.Random, weights: Mapping[int, float], symbol: str, words: list[str], depth: int
-    ) -> Tree | None:
-        rules = [rule for rule in self.by_symbol[symbol] if rule.number in weights]
-        if depth > MOST_DEPTH or not rules:
-            return None
-        rule = generator.choices(rules, [weights[rule.number] for rule in rules])[0]
-        start, children = len(words), []
-        for part in rule.parts:
-            if part.isupper():
-                child = self._draw(generator, weights, part, words, depth + 1)
-                if child is None:
-                    return None
-                children.append(child)
-            else:
-                words.append(part)
-        return Tree(rule, start, len(words), tuple(children))
 
 
 def _expand(pattern: str) -> list[tuple[str, ...]]:

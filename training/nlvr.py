@@ -243,12 +243,12 @@ def scene_regions(image_id: str, scene: Scene) -> Regions:
                 raise ValueError(f"{image_id} holds what NLVR does not have: {item} ({problem}).")
             shape, size = SHAPES.index(item["type"]), SIZES.index(item["size"])
             colour = list(COLOURS.values()).index(item["color"])
-            features.append(_appearance(shape, colour, size))
+            features.append(appearance(shape, colour, size))
             x, y = offset + item["x_loc"], item["y_loc"]
             boxes.append((x, y, x + item["size"], y + item["size"]))
             shapes.append(shape)
             colours.append(colour)
-        features.append(_appearance(SHAPES.index("box")))
+        features.append(appearance(SHAPES.index("box")))
         boxes.append((offset, 0, offset + 100, 100))
         shapes.append(SHAPES.index("box"))
         colours.append(NO_LABEL)
@@ -262,7 +262,8 @@ def scene_regions(image_id: str, scene: Scene) -> Regions:
     )
 
 
-def _appearance(shape: int, colour: int | None = None, size: int | None = None) -> np.ndarray:
+def appearance(shape: int, colour: int | None = None, size: int | None = None) -> np.ndarray:
+    """(10,), features of a region from positions in `SHAPES`, `COLOURS`, `SIZES`; a box has neither colour nor size."""
     values = np.zeros(FEATURE_DIM, dtype=np.float32)
     values[shape] = 1
     if colour is not None and size is not None:

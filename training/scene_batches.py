@@ -6,7 +6,7 @@ Everything is an operation on whole arrays, because small models learn from thou
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import permutations
+from itertools import permutations, product
 from typing import Any, get_args
 
 import numpy as np
@@ -15,15 +15,14 @@ from transformers import PreTrainedTokenizerBase
 
 from lxmert.scenes import BOXES, COLOURS, NOTHING, PHRASES, REGIONS, SHAPES, SIDE, SIZES, SLOTS, Samples
 from lxmert.training.collator import Withheld
-from lxmert.training.masking import PretrainingObjectives
-from lxmert.training.nlvr import BOX_OFFSETS, FEATURE_DIM, IMAGE_SIZE
+from lxmert.training.masking import IGNORED, PretrainingObjectives
+from lxmert.training.nlvr import BOX_OFFSETS, IMAGE_SIZE, appearance
 from lxmert.training.scene_masking import five_tasks
 from lxmert.training.task import Batch
 
 PLACES = SLOTS + 1  # of a box: its objects, behind them the box
 KINDS = len(SHAPES) * len(COLOURS) * len(SIZES)  # of objects; the box is one more
 ORDERS = np.array(list(permutations(range(BOXES))))  # (6, 3)
-IGNORED = -100
 SIDES = (("left", "right"),)
 ROUND_AND_POINTED = (("circle", "triangle"), ("circles", "triangles"))
 EXACTLY = re.compile(r"\bright (?:on|over|above|below|beneath|under)")  # not the side
@@ -31,14 +30,8 @@ EXACTLY = re.compile(r"\bright (?:on|over|above|below|beneath|under)")  # not th
 
 def label_features() -> np.ndarray:
     """(28, 10), the features of `scene_regions` for each kind of object, and for a box."""
-    features = np.zeros((KINDS + 1, FEATURE_DIM), np.float32)
-    for shape in range(len(SHAPES)):
-        for colour in range(len(COLOURS)):
-            for size in range(len(SIZES)):
-                row = features[(shape * len(COLOURS) + colour) * len(SIZES) + size]
-                row[[shape, len(SHAPES) + 1 + colour, len(SHAPES) + 1 + len(COLOURS) + size]] = 1
-    features[KINDS, len(SHAPES)] = 1
-    return features
+    kinds = product(range(len(SHAPES)), range(len(COLOURS)), range(len(SIZES)))
+    return np.stack([*(appearance(*kind) for kind in kinds), appearance(len(SHAPES))])
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """Learning from scenes as a task record: drawn sentences in pre-training, the data set's own in fine-tuning."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -14,6 +13,13 @@ from lxmert.training.scene_batches import SceneBatches
 from lxmert.training.task import Batch, Saveable, Task
 
 Key = tuple[int, int]  # epoch, batch of the epoch
+INPUTS = (
+    "input_ids",
+    "attention_mask",
+    "visual_feats",
+    "visual_pos",
+    "visual_attention_mask",
+)  # of an answer
 MakeBatches = Callable[[int], SceneBatches]
 
 
@@ -62,8 +68,6 @@ def scene_task(
     validation: SceneBatches,
     evaluation_batch_size: int = 256,
     saved_with_model: tuple[Saveable, ...] = (),
-    identity: Mapping[str, Any] | None = None,
-    objectives_on: bool = True,
 ) -> Task:
     """The record that trains `LxmertForPreTraining` on scenes; the checkpoint with the most right answers is kept.
 
@@ -73,8 +77,6 @@ def scene_task(
         validation: examples that choose the checkpoint, with their own labels, neither varied nor masked.
         evaluation_batch_size: of the validation examples.
         saved_with_model: written beside the weights of every checkpoint.
-        identity: tells this run from others, see `Task`.
-        objectives_on: whether losses are divided by counts over the whole step.
 
     Raises:
         ValueError: validation examples that are varied or masked.
@@ -95,13 +97,12 @@ def scene_task(
         collate=training.collate,
         measure=measure,
         selection="accuracy",
-        counts=loss_counts if objectives_on else None,
+        counts=loss_counts,
         saved_with_model=saved_with_model,
         identity={
             "batches": training.count,
             "samples in a batch": training.batch_size,
             "seed of the batches": training.seed,
-            **(identity or {}),
         },
     )
 
@@ -123,6 +124,3 @@ def answer_scenes(
     finally:
         model.train(was_training)
     return answers
-
-
-INPUTS = ("input_ids", "attention_mask", "visual_feats", "visual_pos", "visual_attention_mask")

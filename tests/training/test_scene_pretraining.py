@@ -211,11 +211,10 @@ def test_answers_do_not_depend_on_batches() -> None:
     assert not model.training
 
 
-def test_losses_are_divided_by_counts_unless_switched_off() -> None:
-    assert make_task(drawn()).counts is loss_counts
-    assert make_task(drawn(), objectives_on=False).counts is None
-    identity = make_task(drawn(), identity={"sentences": 40}).identity
-    assert identity == {"batches": 4, "samples in a batch": 16, "seed of the batches": 0, "sentences": 40}
+def test_losses_are_divided_by_counts() -> None:
+    task = make_task(drawn())
+    assert task.counts is loss_counts
+    assert task.identity == {"batches": 4, "samples in a batch": 16, "seed of the batches": 0}
 
 
 def test_what_is_refused(tmp_path: Path) -> None:
