@@ -1,10 +1,9 @@
 """The analysis of errors on NLVR v1: kinds by hand, figures by hand, and a run on a small data set."""
 
-import importlib.util
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,23 +21,16 @@ from lxmert.scenes.words import split_words
 from lxmert.training.nlvr import Nlvr
 from lxmert.training.nlvr_drawing import draw_scene
 from lxmert.visualization import Grounding
-from tests.conftest import ROOT, SMALL
+from tests.conftest import SMALL
 
 TOWER = [[{"x_loc": 40, "y_loc": 80, "type": "square", "color": "Black", "size": 20}], [], []]
 CIRCLES = [[{"x_loc": 1, "y_loc": 50, "type": "circle", "color": "Yellow", "size": 10}], [], []]
 
 
 @pytest.fixture(scope="module")
-def errors() -> Iterator[ModuleType]:
-    """benchmarks/nlvr_errors.py, which belongs to no package."""
-    spec = importlib.util.spec_from_file_location("nlvr_errors", ROOT / "benchmarks" / "nlvr_errors.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["nlvr_errors"] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["nlvr_errors"]
+def errors(load_benchmark: Callable[[str], ModuleType]) -> ModuleType:
+    """benchmarks/nlvr_errors.py."""
+    return load_benchmark("nlvr_errors")
 
 
 def make(

@@ -1,8 +1,7 @@
 """VisualBERT with LXMERT's heads, and the start from MiniLM; the real MiniLM where it is installed."""
 
 import importlib.util
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -28,16 +27,9 @@ PIECES = [
 
 
 @pytest.fixture(scope="module")
-def peers() -> Iterator[ModuleType]:
-    """benchmarks/nlvr_peers.py, which belongs to no package."""
-    spec = importlib.util.spec_from_file_location("nlvr_peers", ROOT / "benchmarks" / "nlvr_peers.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["nlvr_peers"] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["nlvr_peers"]
+def peers(load_benchmark: Callable[[str], ModuleType]) -> ModuleType:
+    """benchmarks/nlvr_peers.py."""
+    return load_benchmark("nlvr_peers")
 
 
 def make_config(**overrides: Any) -> LxmertConfig:
