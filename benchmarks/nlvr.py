@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1], help="(default: 1)")
     parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=["whole recipe"], metavar="NAME")
     parser.add_argument("--ablation", action="store_true", help=f"all variants: {', '.join(VARIANTS)}")
-    parser.add_argument("--share", type=float, default=1.0, help="of pre-training's epochs (default: 1)")
+    parser.add_argument("--share", type=float, default=1.0, help="of the epochs of both stages (default: 1)")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="(default: %(default)s)")
     arguments = parser.parse_args()
     show_plain_errors()

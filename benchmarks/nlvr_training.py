@@ -1,5 +1,6 @@
 """How one contestant of the NLVR v1 benchmark learns: from what, in which stages, and what it is worth then."""
 
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,7 +85,7 @@ SENTENCES, SCENES_FOR_EACH, POOL = 8000, 16, 30_000
 BATCHES = 880  # of an epoch
 BATCH_SIZE = 128
 FINETUNING_EPOCHS = 5
-EPOCHS_WITHOUT_PRETRAINING = 20  # a fresh model learns nothing in five
+LEAST_FINETUNING_EPOCHS = 2  # of a share of the recipe
 LEARNING_RATE, FINETUNING_LEARNING_RATE = 1e-3, 1.5e-4
 MINILM = {"l_layers": 2, "initializer_range": 0.02}  # six layers would take several times as long
 MINILM_LEARNING_RATE = 5e-4
@@ -232,7 +233,7 @@ def run(data: Data, variant: Variant, seed: int, folder: Path, share: float) -> 
         variant: how.
         seed: of all that is random.
         folder: for states and checkpoints, `pretraining` and `finetuning`; a run that was stopped goes on from there.
-        share: of pre-training's epochs.
+        share: of the epochs of both stages.
 
     Returns:
         Accuracy and consistency on validation and dev in both settings, before fine-tuning and after it, the course of
@@ -253,8 +254,11 @@ def run(data: Data, variant: Variant, seed: int, folder: Path, share: float) -> 
         "resume": resumed,
         "seed": seed,
     }
+    varied = Augmentation() if variant.augmented else None
+    source = examples(data, data.nlvr.training, variant, tokenizer, SETTINGS, varied)
+    own_batches = len(source.samples) // BATCH_SIZE
+    epochs, finetuning_epochs = epochs_of(variant, share, own_batches)
     if variant.pretrained:
-        epochs = max(round(EPOCHS * share), 1)
         training = drawn(data, variant, tokenizer, seed)
         settings = TrainingSettings(
             folder / "pretraining",
@@ -266,12 +270,10 @@ def run(data: Data, variant: Variant, seed: int, folder: Path, share: float) -> 
         task = scene_task("pre-training", training, validation, saved_with_model=(tokenizer,))
         result["pretraining"] = train(model, task, settings).history
         result["before fine-tuning"] = judge(data, variant, model, tokenizer)
-    varied = Augmentation() if variant.augmented else None
-    source = examples(data, data.nlvr.training, variant, tokenizer, SETTINGS, varied)
-    training = DrawnBatches(lambda epoch: source, len(source.samples) // BATCH_SIZE, BATCH_SIZE, seed)
+    training = DrawnBatches(lambda epoch: source, own_batches, BATCH_SIZE, seed)
     settings = TrainingSettings(
         folder / "finetuning",
-        epochs=FINETUNING_EPOCHS if variant.pretrained else EPOCHS_WITHOUT_PRETRAINING,
+        epochs=finetuning_epochs,
         learning_rate=FINETUNING_LEARNING_RATE if variant.pretrained else learning_rate,
         weight_decay=0.05,
         **common,
@@ -282,6 +284,18 @@ def run(data: Data, variant: Variant, seed: int, folder: Path, share: float) -> 
     model.load_state_dict(type(model).from_pretrained(outcome.best).state_dict())
     result["seconds"] = None if resumed else time.perf_counter() - started
     return result | judge(data, variant, model, tokenizer)
+
+
+def epochs_of(variant: Variant, share: float, own_batches: int) -> tuple[int, int]:
+    """Epochs of pre-training and of fine-tuning, whose epoch has so many batches.
+
+    Without pre-training, fine-tuning has as many steps as the others have in both stages.
+    """
+    pretraining = max(round(EPOCHS * share), 1)
+    finetuning = max(round(FINETUNING_EPOCHS * share), LEAST_FINETUNING_EPOCHS)
+    if variant.pretrained:
+        return pretraining, finetuning
+    return 0, finetuning + math.ceil(pretraining * BATCHES / own_batches)
 
 
 def judge(data: Data, variant: Variant, model: Any, tokenizer: BertTokenizer) -> dict[str, dict[str, float]]:

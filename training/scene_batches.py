@@ -23,6 +23,7 @@ from lxmert.training.task import Batch
 PLACES = SLOTS + 1  # of a box: its objects, behind them the box
 KINDS = len(SHAPES) * len(COLOURS) * len(SIZES)  # of objects; the box is one more
 ORDERS = np.array(list(permutations(range(BOXES))))  # (6, 3)
+SORTED_TOGETHER = 256  # batches
 SIDES = (("left", "right"),)
 ROUND_AND_POINTED = (("circle", "triangle"), ("circles", "triangles"))
 EXACTLY = re.compile(r"\bright (?:on|over|above|below|beneath|under)")  # not the side
@@ -123,11 +124,15 @@ class SceneBatches:
                 )
 
     def order(self, size: int, generator: np.random.Generator) -> list[np.ndarray]:
-        """All samples in batches of one size, each of samples of about the same length, in random order."""
+        """All samples in batches of one size, each of samples of about the same length, in random order.
+
+        They are sorted by their numbers of regions and of words, `SORTED_TOGETHER` batches at a time: with an eighth of
+        them, the batches of an epoch would hold a fifth more words and regions, all of it padding.
+        """
         rows = generator.permutation(len(self.samples))
         batches: list[np.ndarray] = []
-        for start in range(0, len(rows), size * 32):
-            part = rows[start : start + size * 32]
+        for start in range(0, len(rows), size * SORTED_TOGETHER):
+            part = rows[start : start + size * SORTED_TOGETHER]
             part = part[np.lexsort((self.words[self.samples.sentence[part]], self.regions[self.samples.scene[part]]))]
             batches.extend(part[i : i + size] for i in range(0, len(part), size))
         return [batches[i] for i in generator.permutation(len(batches))]

@@ -20,7 +20,7 @@ TINY = {
     "BATCHES": 2,
     "BATCH_SIZE": 16,
     "FINETUNING_EPOCHS": 1,
-    "EPOCHS_WITHOUT_PRETRAINING": 1,
+    "LEAST_FINETUNING_EPOCHS": 1,
     "MODEL": {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32, "l_layers": 1, "r_layers": 1},
 }
 # The last three are there for their words, which the augmentation exchanges.
