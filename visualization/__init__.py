@@ -8,28 +8,39 @@ from lxmert.visualization.answers import (
     given_answers,
     region_attention,
 )
+from lxmert.visualization.attention import AttentionRecord, attention_record
 from lxmert.visualization.evaluation_data import EvaluationReport, worst_questions
 from lxmert.visualization.evaluation_report import report_answers, write_evaluation_report
+from lxmert.visualization.explanation import Explanation, explain
 from lxmert.visualization.grounding import FUNCTION_WORDS, Grounding, content_words, ground_words
 from lxmert.visualization.grounding_figures import draw_groundings
 from lxmert.visualization.pretraining import draw_pretraining
+from lxmert.visualization.relevance import Relevance, relevance
+from lxmert.visualization.relevance_rules import METHODS
 from lxmert.visualization.report import draw_answers
 
 __all__ = [
     "FUNCTION_WORDS",
+    "METHODS",
     "AnsweredQuestion",
+    "AttentionRecord",
     "EvaluationReport",
+    "Explanation",
     "Grounding",
+    "Relevance",
     "answer_questions",
     "ask_again",
+    "attention_record",
     "content_words",
     "draw_answer_figures",
     "draw_answers",
     "draw_groundings",
     "draw_pretraining",
+    "explain",
     "given_answers",
     "ground_words",
     "region_attention",
+    "relevance",
     "report_answers",
     "worst_questions",
     "write_evaluation_report",
