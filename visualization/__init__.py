@@ -14,10 +14,14 @@ from lxmert.visualization.evaluation_report import report_answers, write_evaluat
 from lxmert.visualization.explanation import Explanation, explain
 from lxmert.visualization.grounding import FUNCTION_WORDS, Grounding, content_words, ground_words
 from lxmert.visualization.grounding_figures import draw_groundings
+from lxmert.visualization.modality import ModalityAblation, ablate_modalities
+from lxmert.visualization.perturbation import PerturbationResult, perturbation_test
+from lxmert.visualization.perturbation_figures import draw_perturbation
 from lxmert.visualization.pretraining import draw_pretraining
 from lxmert.visualization.relevance import Relevance, relevance
 from lxmert.visualization.relevance_rules import METHODS
 from lxmert.visualization.report import draw_answers
+from lxmert.visualization.shapley import ModalityShares, modality_shares
 
 __all__ = [
     "FUNCTION_WORDS",
@@ -27,7 +31,11 @@ __all__ = [
     "EvaluationReport",
     "Explanation",
     "Grounding",
+    "ModalityAblation",
+    "ModalityShares",
+    "PerturbationResult",
     "Relevance",
+    "ablate_modalities",
     "answer_questions",
     "ask_again",
     "attention_record",
@@ -35,10 +43,13 @@ __all__ = [
     "draw_answer_figures",
     "draw_answers",
     "draw_groundings",
+    "draw_perturbation",
     "draw_pretraining",
     "explain",
     "given_answers",
     "ground_words",
+    "modality_shares",
+    "perturbation_test",
     "region_attention",
     "relevance",
     "report_answers",

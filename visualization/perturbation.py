@@ -1,0 +1,205 @@
+"""The perturbation test: does removing what a method calls relevant change the answers (Chefer et al., 2021, 4.1)?
+
+*Positive*: the most relevant words or regions go first, so the accuracy of a good method falls fast and the area under
+its curve is small. *Negative*: the least relevant go first, and a good method's area is large.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from lxmert.visualization.attention import Side, evaluating
+from lxmert.visualization.relevance import relevance, scores_of
+from lxmert.visualization.relevance_rules import METHODS, Method
+from lxmert.visualization.removal import inputs_of_pairs, removable, with_parts
+
+if TYPE_CHECKING:
+    import pandas
+
+Direction = Literal["positive", "negative"]
+Ranking = Method | Literal["random"]
+DIRECTIONS: tuple[Direction, ...] = ("positive", "negative")
+SIDES: tuple[Side, ...] = ("regions", "words")
+RANKINGS: tuple[Ranking, ...] = (*METHODS, "random")
+SHARES = tuple(i / 10 for i in range(11))
+
+
+@dataclass(frozen=True)
+class PerturbationCurve:
+    """How the answers suffer when words or regions are removed in the order of a ranking.
+
+    Args:
+        ranking: the method, or "random".
+        side: what is removed.
+        direction: "positive", the most relevant first, or "negative", the least relevant first.
+        shares: (S,), shares that are removed, from 0 to 1.
+        accuracies: (S,), mean score of the answers.
+    """
+
+    ranking: Ranking
+    side: Side
+    direction: Direction
+    shares: np.ndarray
+    accuracies: np.ndarray
+
+    @property
+    def area(self) -> float:
+        """Under the curve, by the trapezoidal rule, as a share of the largest that there could be."""
+        return float(np.trapezoid(self.accuracies, self.shares) / (self.shares[-1] - self.shares[0]))
+
+
+@dataclass(frozen=True)
+class PerturbationResult:
+    """Curves of all rankings, and how many pairs they are means over."""
+
+    curves: tuple[PerturbationCurve, ...]
+    pairs: int
+
+    def area(self, ranking: Ranking, side: Side, direction: Direction) -> float:
+        """Of one curve.
+
+        Raises:
+            KeyError: no such curve.
+        """
+        for curve in self.curves:
+            if (curve.ranking, curve.side, curve.direction) == (ranking, side, direction):
+                return curve.area
+        raise KeyError(f"There is no curve of {ranking}, {side}, {direction}.")
+
+    def table(self) -> "pandas.DataFrame":
+        """Areas under the curves: a row for each ranking, columns such as `regions, positive`."""
+        import pandas
+
+        rows: dict[str, dict[str, float]] = {}
+        for curve in self.curves:
+            rows.setdefault(curve.ranking, {})[f"{curve.side}, {curve.direction}"] = curve.area
+        return pandas.DataFrame.from_dict(rows, orient="index")
+
+
+def perturbation_test(
+    model: Any,
+    batches: Iterable[Mapping[str, torch.Tensor]],
+    rankings: Sequence[Ranking] = RANKINGS,
+    sides: Sequence[Side] = SIDES,
+    shares: Sequence[float] = SHARES,
+    seed: int = 0,
+    progress: bool = True,
+) -> PerturbationResult:
+    """Remove words and regions by relevance, and judge the answers to what is left.
+
+    What is explained is the model's answer to the whole pair, as in the paper; equal relevances are put in random
+    order. Removed parts are masked out (see `with_parts`), where the paper's code shortens the inputs.
+
+    Args:
+        model: with a head that answers questions about one image.
+        batches: keywords of the model; with `labels`, class ids (B,) or scores of all answers (B, A), the figure is
+            the accuracy, without them the share of answers that stay as they were.
+        rankings: methods of `relevance`, and "random".
+        sides: what is removed, "regions", "words".
+        shares: that are removed, rising, from 0 to 1.
+        seed: of random orders.
+        progress: show a bar with time left.
+
+    Raises:
+        ValueError: no batches, an unknown ranking or side, shares that do not rise, and what `relevance` raises.
+    """
+    _check(rankings, sides, shares)
+    batches = list(batches)
+    if not batches:
+        raise ValueError("batches is empty: there is nothing to judge.")
+    generator = torch.Generator().manual_seed(seed)
+    keys = [(ranking, side, direction) for ranking in rankings for side in sides for direction in DIRECTIONS]
+    sums = {key: np.zeros(len(shares)) for key in keys}
+    pairs = 0
+    with tqdm(total=len(batches) * len(keys), desc="Removing parts", unit=" curves", disable=not progress) as bar:
+        for batch in batches:
+            inputs = {name: value.to(model.device) for name, value in inputs_of_pairs(batch).items()}
+            targets = _targets(model, inputs, batch.get("labels"))
+            pairs += len(targets)
+            for ranking in rankings:
+                relevances = _relevances(model, inputs, ranking, generator)
+                for side in sides:
+                    for direction in DIRECTIONS:
+                        order = _order(relevances[side], removable(inputs)._asdict()[side], direction, generator)
+                        sums[ranking, side, direction] += _scores(model, inputs, targets, order, side, shares)
+                        bar.update()
+    return PerturbationResult(
+        tuple(PerturbationCurve(*key, np.array(shares), sums[key] / pairs) for key in keys),
+        pairs,
+    )
+
+
+def _check(rankings: Sequence[str], sides: Sequence[str], shares: Sequence[float]) -> None:
+    for name, given, known in (("rankings", rankings, RANKINGS), ("sides", sides, SIDES)):
+        unknown = [item for item in given if item not in known]
+        if unknown or not given:
+            raise ValueError(f"{name} must be some of {', '.join(known)}, got {list(given)}.")
+    rising = all(first < second for first, second in pairwise(shares))
+    if len(shares) < 2 or not rising or shares[0] < 0 or shares[-1] > 1:
+        raise ValueError(f"shares must rise from 0 or more to 1 or less, two of them at least, got {list(shares)}.")
+
+
+@torch.no_grad()
+def _targets(model: Any, inputs: dict[str, torch.Tensor], labels: torch.Tensor | None) -> torch.Tensor:
+    """(B, A), the score of each answer; the model's own answers where there are no labels."""
+    with evaluating(model):
+        scores = scores_of(model(**inputs))
+    if labels is not None and labels.is_floating_point():
+        return labels.to(scores.device)
+    ids = scores.argmax(-1) if labels is None else labels.to(scores.device).long()
+    known = ids >= 0  # a question whose answer is not among the labels is never right
+    return torch.nn.functional.one_hot(ids.clamp(min=0), scores.shape[-1]).float() * known[:, None]
+
+
+def _relevances(
+    model: Any, inputs: dict[str, torch.Tensor], ranking: Ranking, generator: torch.Generator
+) -> dict[Side, torch.Tensor]:
+    """(B, T) and (B, R)."""
+    if ranking == "random":
+        return {
+            "words": torch.rand(inputs["input_ids"].shape, generator=generator),
+            "regions": torch.rand(inputs["visual_feats"].shape[:2], generator=generator),
+        }
+    found = relevance(model, inputs, method=ranking)
+    return {"words": torch.from_numpy(found.words), "regions": torch.from_numpy(found.regions)}
+
+
+def _order(
+    relevances: torch.Tensor, there: torch.Tensor, direction: Direction, generator: torch.Generator
+) -> torch.Tensor:
+    """(B, N), the place of each part in the order of removal; parts that cannot be removed stand behind the others."""
+    there = there.cpu()
+    shuffled = torch.rand(relevances.shape, generator=generator).argsort(1)  # so that equal ones come in random order
+    sign = -1 if direction == "positive" else 1
+    by_relevance = (sign * relevances).gather(1, shuffled).argsort(dim=1, stable=True)
+    parts = shuffled.gather(1, by_relevance)  # (B, N), first to go first
+    first_those_there = (~there).gather(1, parts).long().argsort(dim=1, stable=True)
+    return parts.gather(1, first_those_there).argsort(1)
+
+
+@torch.no_grad()
+def _scores(
+    model: Any,
+    inputs: dict[str, torch.Tensor],
+    targets: torch.Tensor,
+    order: torch.Tensor,
+    side: Side,
+    shares: Sequence[float],
+) -> np.ndarray:
+    """(S,), summed scores of the answers to what each share leaves."""
+    there = removable(inputs)
+    order = order.to(targets.device)
+    count = there._asdict()[side].sum(1, keepdim=True)  # (B, 1)
+    found = np.zeros(len(shares))
+    with evaluating(model):
+        for index, share in enumerate(shares):
+            left = torch.floor((1 - share) * count + 1e-6)
+            kept = there._replace(**{side: order >= count - left})
+            answers = scores_of(model(**with_parts(inputs, kept.words, kept.regions))).argmax(-1)
+            found[index] = targets.gather(1, answers[:, None]).sum().item()
+    return found
