@@ -77,7 +77,21 @@ def test_chunks_do_not_matter(small_model: LxmertForQuestionAnswering, monkeypat
 
 
 def test_orders_come_with_their_reverse(small_model: LxmertForQuestionAnswering) -> None:
-    """With one order and its reverse, the first and the last to join change places."""
+    """One word and one region join in two orders only, and each order brings the other, so the values are exact."""
+    inputs = make_batch(words=3, regions=1, batch=2)
+
+    def worth(word: bool, region: bool) -> torch.Tensor:
+        kept = torch.tensor([[False, word, False]] * 2), torch.tensor([[region]] * 2)
+        with torch.no_grad():
+            return small_model(**with_parts(inputs, *kept)).logits.softmax(-1)[:, 4]
+
+    neither, word, region, both = (worth(*kept) for kept in ((0, 0), (1, 0), (0, 1), (1, 1)))  # type: ignore[arg-type]
+    found = modality_shares(small_model, inputs, 4, permutations=2)
+    np.testing.assert_allclose(found.words[:, 1], ((word - neither) + (both - region)) / 2, atol=1e-6)
+    np.testing.assert_allclose(found.regions[:, 0], ((region - neither) + (both - word)) / 2, atol=1e-6)
+
+
+def test_the_seed_decides(small_model: LxmertForQuestionAnswering) -> None:
     found = [modality_shares(small_model, make_batch(), seed=seed, permutations=2).words for seed in (0, 0, 1)]
     np.testing.assert_array_equal(found[0], found[1])
     assert np.abs(found[0] - found[2]).max() > 0
