@@ -12,6 +12,7 @@ from lxmert.visualization.attention import AttentionRecord, attention_record
 from lxmert.visualization.evaluation_data import EvaluationReport, worst_questions
 from lxmert.visualization.evaluation_report import report_answers, write_evaluation_report
 from lxmert.visualization.explanation import Explanation, explain
+from lxmert.visualization.explorer import write_explorer
 from lxmert.visualization.grounding import FUNCTION_WORDS, Grounding, content_words, ground_words
 from lxmert.visualization.grounding_figures import draw_groundings
 from lxmert.visualization.modality import ModalityAblation, ablate_modalities
@@ -55,4 +56,5 @@ __all__ = [
     "report_answers",
     "worst_questions",
     "write_evaluation_report",
+    "write_explorer",
 ]
