@@ -10,11 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from lxmert.processing.images import load_image
-from lxmert.processing.record_tables import write_whole
 from lxmert.visualization.grounding import MEANT, MOST_WORDS, Grounding, content_words
-from lxmert.visualization.report import EMPTY, GREY, RIGHT, UNJUDGED, WRONG
-from lxmert.visualization.texts import boxes_for_missing_characters, shortened, style_of, wrapped
+from lxmert.visualization.pictures import GREY, lit, open_picture, show_picture, write_figure
+from lxmert.visualization.report import RIGHT, UNJUDGED, WRONG
+from lxmert.visualization.texts import shortened, style_of, wrapped
 
 TEXT_WIDTH, PICTURE_WIDTH = 3.3, 3.9  # inches; of a wide picture
 PICTURE_HEIGHT, GAP, WORD, MARGIN, LINE = 1.8, 0.25, 0.26, 0.25, 0.17  # inches; of other pictures
@@ -22,7 +21,7 @@ WIDE = 2.0  # width by height, above which panels stand in lines of two beside t
 SENTENCE_WIDTH, SENTENCE_LINES = 38, 5
 LONGEST_ANSWER, LONGEST_CAPTION = 18, 54
 LETTERS = 10  # of a word in an inch
-LIT, DIMMED, DIMMING = "#d4006a", 150, 0.8  # outline; grey value of what is not meant, and its share
+LIT = "#d4006a"  # outline
 LEGEND = f"Lit and outlined: the regions that a word means with a probability above {MEANT:.0%}."
 HEAD = 0.75  # inches, of title and legend
 
@@ -74,11 +73,7 @@ def draw_groundings(
     for item, row in zip(groundings, chosen, strict=True):
         _draw_row(figure, layout, item, row, top, style)
         top += layout.row_height(len(row))
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with boxes_for_missing_characters():
-        write_whole(path, lambda work: figure.savefig(work, dpi=110, format=path.suffix.lstrip(".") or "png"))
-    return path
+    return write_figure(figure, path, resolution=110)
 
 
 @dataclass(frozen=True)
@@ -132,7 +127,7 @@ def _draw_row(
     if item.caption:
         caption = shortened(item.caption, LONGEST_CAPTION)
         figure.text(x, below - 0.19 / layout.height, caption, fontsize=7.5, va="top", color=GREY, **style)
-    picture, note = _open(item)
+    picture, note = open_picture(item.image, item.regions.image_size)
     _draw_picture(
         figure.add_axes(layout.place(top, 0, 0)), picture, item, note or ("" if words else "no word means a region")
     )
@@ -140,7 +135,7 @@ def _draw_row(
     for place, (word, title) in enumerate(zip(words, titles, strict=True)):
         line, column = divmod(place, layout.across)
         axis = figure.add_axes(layout.place(top, line, 1 + column))
-        _draw_picture(axis, _lit(picture, item, word), item, "")
+        _draw_picture(axis, lit(picture, item.regions, item.probabilities[word]), item, "")
         axis.set_title(shortened(title, int(LETTERS * layout.panel[0])), fontsize=10, pad=3, **style)
         _outline(axis, item, word)
 
@@ -185,39 +180,9 @@ def _count(words: Sequence[str], stretch: Sequence[str]) -> int:
     return sum(words[start : start + len(stretch)] == stretch for start in range(len(words)))
 
 
-def _open(item: Grounding) -> tuple[np.ndarray, str]:
-    """The picture (H, W, 3), or an empty one and the reason."""
-    empty = np.full((*item.regions.image_size, 3), EMPTY, np.uint8)
-    if item.image is None:
-        return empty, "picture not at hand"
-    try:
-        return np.asarray(load_image(item.image)), ""
-    except (OSError, ValueError):
-        return empty, "picture cannot be read"
-
-
-def _lit(picture: np.ndarray, item: Grounding, word: int) -> np.ndarray:
-    """(H, W, 3), the picture with what a word does not mean dimmed."""
-    light = np.zeros(picture.shape[:2])
-    scale = np.array(picture.shape[1::-1] * 2) / np.array(item.regions.image_size[::-1] * 2)
-    boxes = np.rint(item.regions.boxes * scale).astype(int)
-    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    for region in areas.argsort(kind="stable")[::-1]:  # small regions above those that hold them
-        x1, y1, x2, y2 = boxes[region]
-        light[y1:y2, x1:x2] = item.probabilities[word, region]
-    share = DIMMING * (1 - light)[..., None]
-    return np.rint((1 - share) * picture + share * DIMMED).astype(np.uint8)
-
-
 def _draw_picture(axis: Axes, picture: np.ndarray, item: Grounding, note: str) -> None:
-    height, width = item.regions.image_size
-    axis.imshow(
-        picture,
-        extent=(0, width, height, 0),
-        interpolation="nearest" if max(height, width) < 200 else "antialiased",
-    )
+    show_picture(axis, picture, item.regions.image_size)
     axis.set_anchor("NW")
-    axis.set_axis_off()
     if note:
         axis.set_title(note, fontsize=8, pad=3, color=GREY)
 

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
+from lxmert.visualization.answer_relevance import relevance, scores_of
 from lxmert.visualization.attention import Side, evaluating
-from lxmert.visualization.relevance import relevance, scores_of
 from lxmert.visualization.relevance_rules import METHODS, Method
 from lxmert.visualization.removal import inputs_of_pairs, removable, with_parts
 

@@ -12,10 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
 from lxmert.processing import Regions
-from lxmert.processing.images import load_image
-from lxmert.processing.record_tables import write_whole
 from lxmert.visualization.answers import AnsweredQuestion
-from lxmert.visualization.texts import boxes_for_missing_characters, shortened, style_of, wrapped
+from lxmert.visualization.pictures import GREY, open_picture, write_figure
+from lxmert.visualization.texts import shortened, style_of, wrapped
 
 RIGHT, WRONG, OTHER, UNJUDGED = "#2a7f4f", "#b5382c", "#b8bec6", "#1f5fa8"
 MEANINGS = {
@@ -25,7 +24,7 @@ MEANINGS = {
     OTHER: "other answers",
 }
 ATTENTION_COLOURS = colormaps["plasma"]
-PLAIN_REGION, EMPTY, GREY = "#E69F00", 0xF3, "#555555"
+PLAIN_REGION = "#E69F00"
 FEW_REGIONS = 10  # all of them are labelled; of more only the strongest
 LABELLED = 4
 FAINT = 0.4  # opacity of the others' boxes
@@ -73,11 +72,7 @@ def draw_answers(answered: Sequence[AnsweredQuestion], path: str | Path, title: 
         _draw_images(axes[row, 2 * column], item, strongest, style)
         _draw_bars(axes[row, 2 * column + 1], item, style)
     _explain(figure, axes, answered, strongest if weights else None)
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with boxes_for_missing_characters():
-        write_whole(path, lambda work: figure.savefig(work, dpi=110, format=path.suffix.lstrip(".") or "png"))
-    return path
+    return write_figure(figure, path, resolution=110)
 
 
 def _explain(figure: Figure, axes: Any, answered: Sequence[AnsweredQuestion], strongest: float | None) -> None:
@@ -99,7 +94,7 @@ def _draw_images(axis: Axes, item: AnsweredQuestion, strongest: float, style: di
     left, notes = 0.0, []
     for image, regions, weights in item.views:
         height, width = regions.image_size
-        picture, note = _open(image)
+        picture, note = open_picture(image, regions.image_size)
         notes += [note] if note else []
         axis.imshow(
             picture,
@@ -123,17 +118,6 @@ def _draw_images(axis: Axes, item: AnsweredQuestion, strongest: float, style: di
             va="top",
             **style,
         )
-
-
-def _open(image: Any) -> tuple[Any, str]:
-    """The picture, or an empty one and the reason."""
-    empty = np.full((1, 1, 3), EMPTY, np.uint8)
-    if image is None:
-        return empty, "picture not at hand"
-    try:
-        return load_image(image), ""
-    except (OSError, ValueError):
-        return empty, "picture cannot be read"
 
 
 def _draw_regions(axis: Axes, regions: Regions, weights: np.ndarray | None, left: float, strongest: float) -> None:

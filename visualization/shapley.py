@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
+from lxmert.visualization.answer_relevance import Answer, answers_of, scores_of
 from lxmert.visualization.attention import evaluating
-from lxmert.visualization.relevance import Answer, answers_of, scores_of
 from lxmert.visualization.removal import inputs_of_pairs, removable, with_parts
 
 MOST_ROWS = 1024  # of a forward pass

@@ -78,8 +78,8 @@ class WordLooks:
         """One row for each word.
 
         Returns:
-            Columns `pair`, `word`, `part`, `spread`, `largest`, `named`, `named_uniform`, and for each group `share_...`
-            and `uniform_...`.
+            Columns `pair`, `word`, `part`, `spread`, `largest`, `named`, `named_uniform`, and for each group
+            `share_...` and `uniform_...`.
         """
         import pandas
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -76,9 +77,8 @@ def draw_word_attention(
     told = f"attention of words on regions, {told_of(explanation.record, layer, head)}"
     figure.text(x, y - (LINE * lines + 0.03) / layout.page, told, fontsize=8, va="top", color=GREY)
     picture, note = open_picture(explanation.image, regions.image_size)
-    axis = layout.add(figure, 0)
-    show_picture(axis, picture, regions.image_size)
-    axis.set_title(note or "picture", fontsize=8.5, color=GREY, pad=2.5, loc="left")
+    show_picture(layout.add(figure, 0), picture, regions.image_size)
+    layout.write(figure, 0, note or "picture", fontsize=8.5, color=GREY)
     spreads = spread_of(attention)
     for place, word in enumerate(chosen, 1):
         axis = layout.add(figure, place)
@@ -86,8 +86,8 @@ def draw_word_attention(
         show_picture(axis, lit(picture, regions, np.sqrt(weights / strongest)), regions.image_size)
         draw_weights(axis, regions, weights, strongest, NUMBERED)
         name = shortened(found[word].text, int(LETTERS * layout.panel[0] * 0.6))
-        axis.set_title(name, fontsize=10, pad=2.5, loc="left", **style)
-        axis.set_title(f"spread {spreads[word]:.0%}", fontsize=7.5, color=GREY, pad=3, loc="right")
+        layout.write(figure, place, name, fontsize=10, **style)
+        layout.write(figure, place, f"spread {spreads[word]:.0%}", right=True, fontsize=7.5, color=GREY)
     _draw_scale(figure, strongest)
     return write_figure(figure, path)
 
@@ -116,13 +116,23 @@ class _Grid:
         rows = -(-count // self.columns)
         self.page = head + rows * (NAME + self.panel[1] + 0.06) + FOOT
 
-    def add(self, figure: Figure, number: int) -> Axes:
-        """The axes of a panel."""
+    def _corner(self, number: int) -> tuple[float, float]:
+        """Of a panel, the left and the upper edge of its picture, from the page's lower left corner."""
         row, column = divmod(number, self.columns)
         left = MARGIN + column * (self.panel[0] + GAP)
-        bottom = self.page - self.head - row * (NAME + self.panel[1] + 0.06) - NAME - self.panel[1]
-        place = (left / WIDTH, bottom / self.page, self.panel[0] / WIDTH, self.panel[1] / self.page)
-        return figure.add_axes(place, anchor="NW")
+        return left, self.page - self.head - row * (NAME + self.panel[1] + 0.06) - NAME
+
+    def add(self, figure: Figure, number: int) -> Axes:
+        """The axes of a panel."""
+        left, top = self._corner(number)
+        bottom = (top - self.panel[1]) / self.page
+        return figure.add_axes((left / WIDTH, bottom, self.panel[0] / WIDTH, self.panel[1] / self.page), anchor="NW")
+
+    def write(self, figure: Figure, number: int, text: str, right: bool = False, **style: Any) -> None:
+        """A text above a panel, at its left or its right edge."""
+        left, top = self._corner(number)
+        x = (left + right * self.panel[0]) / WIDTH
+        figure.text(x, (top + 0.05) / self.page, text, ha="right" if right else "left", va="baseline", **style)
 
 
 def _draw_scale(figure: Figure, strongest: float) -> None:

@@ -5,6 +5,7 @@ inside its package and gives the tags of the British National Corpus ("C5"). `pi
 """
 
 import functools
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -142,3 +143,20 @@ def whole_words(pieces: Sequence[str]) -> list[WholeWord]:
         else:
             words.append(WholeWord(piece, (place,)))
     return words
+
+
+def written_words(text: str, words: Sequence[WholeWord]) -> list[str]:
+    """The words as they stand in the text, as far as it can be told; else as the wordpieces say.
+
+    A tokenizer may make letters small, and has one name for all that it does not know.
+
+    Args:
+        text: of the sentence.
+        words: of its wordpieces.
+
+    Example:
+        >>> written_words("Is it Öl?", whole_words(["is", "it", "[UNK]", "?"]))
+        ['Is', 'it', 'Öl', '?']
+    """
+    written = re.findall(r"\w+|[^\w\s]", text)
+    return written if len(written) == len(words) else [word.text for word in words]
