@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas
-from nlvr_peers import INSTALL_MINILM, minilm_folder
+from nlvr_minilm import INSTALL_MINILM, minilm_folder
 from tqdm.auto import tqdm
 from transformers import BertModel, BertTokenizer
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from nlvr_peers import VisualBertForScenes, start_from_minilm, visual_bert_like
+from nlvr_minilm import start_from_minilm
+from nlvr_visual_bert import VisualBertForScenes, visual_bert_like
 from transformers import BertTokenizer, set_seed
 
 from lxmert import LxmertConfig, LxmertForPreTraining

@@ -88,7 +88,7 @@ def test_every_variant_runs(
     data = training.Data.of(tmp_path / "data", tmp_path)
     results = []
     for name, variant in nlvr.VARIANTS.items():
-        if variant.model != "minilm":  # tested with its package in test_nlvr_peers.py
+        if variant.model != "minilm":  # tested with its package in test_nlvr_minilm.py
             result = training.run(data, variant, 1, tmp_path / name, 1.0)
             results.append(result | {"variant": name, "seed": 1})
             for column in nlvr.COLUMNS:
