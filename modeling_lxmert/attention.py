@@ -178,11 +178,16 @@ class LxmertSelfAttentionLayer(nn.Module):
         self.output = LxmertAttentionOutput(config)
 
     def forward(
-        self, hidden_states: torch.Tensor, attention_mask: torch.Tensor | None, implementation: str
+        self,
+        hidden_states: torch.Tensor,
+        attention_mask: torch.Tensor | None,
+        implementation: str,
+        queries: int | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """(B, N, H) to (B, N, H) and the map (B, heads, N, N) or None."""
-        attended, probabilities = self.self(hidden_states, hidden_states, attention_mask, implementation)
-        return self.output(attended, hidden_states), probabilities
+        """(B, N, H) to (B, N, H) and the map (B, heads, N, N) or None; of the first `queries` only, if given."""
+        asking = hidden_states[:, :queries]
+        attended, probabilities = self.self(asking, hidden_states, attention_mask, implementation)
+        return self.output(attended, asking), probabilities
 
 
 class LxmertCrossAttentionLayer(nn.Module):

@@ -1,6 +1,6 @@
 """The three encoders: language, object-relationship and cross-modality (section 2.2, figure 1)."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -57,10 +57,13 @@ class LxmertLayer(GradientCheckpointingLayer):
 
 
 class CrossModalityLayerOutput(NamedTuple):
-    """States of both modalities after a cross-modality layer, and the layer's four maps (None unless eager)."""
+    """States of both modalities after a cross-modality layer, and the layer's four maps (None unless eager).
+
+    Of a layer that computed [CLS] only, `words` is (B, 1, H), and the rest is None.
+    """
 
     words: torch.Tensor
-    regions: torch.Tensor
+    regions: torch.Tensor | None
     words_to_regions: torch.Tensor | None
     regions_to_words: torch.Tensor | None
     words_to_words: torch.Tensor | None
@@ -80,14 +83,24 @@ class LxmertXLayer(GradientCheckpointingLayer):
         self.visn_inter = LxmertIntermediate(config)
         self.visn_output = LxmertOutput(config)
 
-    def forward(self, words: torch.Tensor, regions: torch.Tensor, masks: AttentionMasks) -> CrossModalityLayerOutput:
-        """Words (B, T, H) and regions (B, R, H) to the same shapes, each having looked at the other."""
+    def forward(
+        self, words: torch.Tensor, regions: torch.Tensor, masks: AttentionMasks, cls_only: bool = False
+    ) -> CrossModalityLayerOutput:
+        """Words (B, T, H) and regions (B, R, H) to the same shapes, each having looked at the other.
+
+        With `cls_only`, [CLS] alone: it looks at all words, which have looked at the regions; what regions would have
+        seen does not reach it.
+        """
         # Both directions start from the layer's inputs and share one set of weights.
-        cross = masks.cross_implementation
+        cross, own = masks.cross_implementation, masks.self_implementation
         seeing_words, to_regions = self.visual_attention(words, regions, masks.words_to_regions, cross)
+        if cls_only:
+            first, mask = first_queries(masks.words_to_words)
+            words, _ = self.lang_self_att(seeing_words, mask, own, first)
+            words = words[:, :1]
+            return CrossModalityLayerOutput(self.lang_output(self.lang_inter(words), words), *[None] * 5)
         seen_regions, to_words = self.visual_attention(regions, words, masks.regions_to_words, cross)
 
-        own = masks.self_implementation
         words, words_to_words = self.lang_self_att(seeing_words, masks.words_to_words, own)
         regions, regions_to_regions = self.visn_self_att(seen_regions, masks.regions_to_regions, own)
 
@@ -127,15 +140,31 @@ class LxmertEncoder(nn.Module):
         return _run_layers(self.r_layers, regions, masks.regions_to_regions, masks.self_implementation)
 
     def cross_modality(
-        self, words: torch.Tensor, regions: torch.Tensor, masks: AttentionMasks
+        self, words: torch.Tensor, regions: torch.Tensor, masks: AttentionMasks, cls_only: bool = False
     ) -> list[CrossModalityLayerOutput]:
-        """The cross-modality encoder on encoded words (B, T, H) and regions (B, R, H): the output of each layer."""
+        """The cross-modality encoder on encoded words (B, T, H) and regions (B, R, H): the output of each layer.
+
+        With `cls_only`, the last layer gives [CLS] alone.
+        """
         outputs: list[CrossModalityLayerOutput] = []
+        states: tuple[Any, Any] = (words, regions)
         for layer in self.x_layers:
             # Reentrant gradient checkpointing gives the fields as a plain tuple.
-            outputs.append(CrossModalityLayerOutput(*layer(words, regions, masks)))
-            words, regions = outputs[-1].words, outputs[-1].regions
+            outputs.append(CrossModalityLayerOutput(*layer(*states, masks, cls_only and layer is self.x_layers[-1])))
+            states = outputs[-1].words, outputs[-1].regions
         return outputs
+
+
+def first_queries(mask: Any) -> tuple[int | None, Any]:
+    """How few queries an attention among words needs for [CLS]: 1 and its mask, or all where a kernel wants all.
+
+    Masks of all queries (B, 1, T, T) can be cut; those of flash and flex kernels, which have another form, cannot.
+    """
+    if mask is None:
+        return 1, None
+    if isinstance(mask, torch.Tensor) and mask.dim() == 4:
+        return 1, mask[:, :, :1]
+    return None, mask
 
 
 def _run_layers(

@@ -94,6 +94,7 @@ class LxmertForImageAndTextRetrieval(LxmertPreTrainedModel):
             return_dict=True,
             encoded_text=encoded_text,
             encoded_regions=encoded_regions,
+            pooled_only=True,
         )
         logits = self.cls(encoded.pooled_output)
         loss = None

@@ -161,6 +161,7 @@ class LxmertModel(LxmertPreTrainedModel):
         return_dict: bool | None = None,
         encoded_text: torch.Tensor | None = None,
         encoded_regions: torch.Tensor | None = None,
+        pooled_only: bool = False,
     ) -> LxmertModelOutput | tuple:
         """Run the encoders on B pairs of T wordpieces and R regions.
 
@@ -179,6 +180,9 @@ class LxmertModel(LxmertPreTrainedModel):
             encoded_text: (B, T, H) or (1, T, H) from `encode_text`, instead of `input_ids`.
             encoded_regions: (B, R, H) or (1, R, H) from `encode_regions`, instead of `visual_feats` and
                 `visual_pos`. The masks still count.
+            pooled_only: return the pooled output without the states of words and regions, of which the last
+                cross-modality layer then computes only what leads to it. No effect where hidden states or attention
+                maps are asked for.
 
         A batch of 1 on either side is paired with every item of the other: one image serves many questions.
 
@@ -208,14 +212,14 @@ class LxmertModel(LxmertPreTrainedModel):
         if encoded_regions is None:
             vision = self.encoder.object_relationship(regions, masks)
             regions = vision.last
-        cross = self.encoder.cross_modality(words, regions, masks)
-        if cross:
-            words, regions = cross[-1].words, cross[-1].regions
+        pooled_only = pooled_only and not (output_attentions or output_hidden_states)
+        cross = self.encoder.cross_modality(words, regions, masks, pooled_only)
+        last_words, last_regions = (cross[-1].words, cross[-1].regions) if cross else (words, regions)
 
         output = LxmertModelOutput(
-            language_output=words,
-            vision_output=regions,
-            pooled_output=self.pooler(words),
+            language_output=None if pooled_only else last_words,
+            vision_output=None if pooled_only else last_regions,
+            pooled_output=self.pooler(last_words),
             **(_hidden_states(language, vision, cross) if output_hidden_states else {}),
             **(_attention_maps(language, vision, cross) if output_attentions else {}),
         )

@@ -73,6 +73,7 @@ class LxmertForQuestionAnswering(LxmertAnswering):
             return_dict=True,
             encoded_text=encoded_text,
             encoded_regions=encoded_regions,
+            pooled_only=True,
         )
         scores = self.answer_head(encoded.pooled_output)
         loss = None

@@ -110,6 +110,7 @@ class LxmertForVisualReasoning(LxmertPreTrainedModel):
             return_dict=True,
             encoded_text=_twice(encoded_text, batch),
             encoded_regions=_in_one_row(encoded_regions, batch),
+            pooled_only=True,
         )
         logits = self.answer_head(encoded.pooled_output.unflatten(0, (batch, 2)).flatten(1))
         loss = None

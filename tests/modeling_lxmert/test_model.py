@@ -8,6 +8,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from lxmert import LxmertConfig, LxmertForQuestionAnswering, LxmertModel
+from lxmert.modeling_lxmert.encoders import first_queries
 from tests.conftest import make_batch, make_masks
 
 MAP_SHAPES = {  # of 4 heads, 9 words, 5 regions
@@ -197,3 +198,59 @@ def test_values_are_not_looked_at_while_compiling(small_config: Callable[..., Lx
     torch._dynamo.reset()
     compiled = torch.compile(LxmertModel(small_config()).eval(), backend="eager", fullgraph=True)
     assert compiled(**bad(visual_feats=NAN)()).pooled_output.isnan().all()
+
+
+@pytest.mark.parametrize("layers", [0, 1, 3])
+@pytest.mark.parametrize("implementation", ["eager", "sdpa"])
+@pytest.mark.parametrize("masked", [False, True])
+def test_the_pooled_output_alone_is_the_same(
+    small_config: Callable[..., LxmertConfig], layers: int, implementation: str, masked: bool
+) -> None:
+    """Outputs 1e-5, gradients 1e-4; what is left out is just what had no gradient."""
+    torch.manual_seed(0)
+    model = LxmertModel(small_config(x_layers=layers, attn_implementation=implementation)).eval()
+    inputs = make_batch() | (make_masks() if masked else {})
+    found, gradients = [], []
+    for pooled_only in (False, True):
+        model.zero_grad()
+        output = model(**inputs, pooled_only=pooled_only)
+        output.pooled_output.square().sum().backward()
+        found.append(output)
+        gradients.append({name: parameter.grad for name, parameter in model.named_parameters()})
+    torch.testing.assert_close(found[1].pooled_output, found[0].pooled_output, atol=1e-5, rtol=0)
+    assert found[1].language_output is None
+    assert found[1].vision_output is None
+    for name, gradient in gradients[0].items():
+        other = gradients[1][name]
+        if gradient is None or other is None:
+            assert (gradient is None) == (other is None), name
+        else:
+            torch.testing.assert_close(other, gradient, atol=1e-4, rtol=0)
+
+
+def test_the_last_layer_computes_what_is_needed(
+    small_config: Callable[..., LxmertConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For the pooled output: one word's feed-forward, and nothing of the regions."""
+    model = LxmertModel(small_config(x_layers=2)).eval()
+    seen: dict[str, list[int]] = {}
+    for name in ("lang_inter", "visn_inter", "visn_self_att"):
+        for layer, module in enumerate(model.encoder.x_layers):
+            module.get_submodule(name).register_forward_hook(
+                lambda _, inputs, __, key=f"{name} {layer}": seen.setdefault(key, []).append(inputs[0].shape[1])
+            )
+    model(**make_batch(), pooled_only=True)
+    assert seen == {"lang_inter 0": [9], "visn_self_att 0": [5], "visn_inter 0": [5], "lang_inter 1": [1]}
+    for asked in ("output_attentions", "output_hidden_states"):
+        whole = model(**make_batch(), pooled_only=True, **{asked: True})
+        assert whole.vision_output.shape == (3, 5, 32)
+        assert whole.language_output.shape == (3, 9, 32)
+
+
+def test_kernels_with_masks_of_their_own_get_all_queries() -> None:
+    four = torch.zeros(2, 1, 5, 5)
+    assert first_queries(None) == (1, None)
+    first, mask = first_queries(four)
+    assert (first, mask.shape) == (1, (2, 1, 1, 5))
+    two = torch.ones(2, 5)
+    assert first_queries(two) == (None, two)

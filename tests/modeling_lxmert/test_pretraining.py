@@ -307,7 +307,8 @@ class TestSavingAndResizing:
         assert not any(report[name] for name in ("missing_keys", "unexpected_keys", "mismatched_keys"))
         assert answering.config.id2label == {0: "red", 1: "green", 2: "blue"}
         expected = model(**make_batch()).question_answering_score
-        assert torch.equal(answering.eval()(**make_batch()).logits, expected)
+        # not bit for bit: the answer head's last layer computes [CLS] alone
+        torch.testing.assert_close(answering.eval()(**make_batch()).logits, expected, atol=1e-6, rtol=0)
 
         carried = answering.set_answers(["blue", "yellow", "red"])
         assert (carried.found, carried.new, carried.dropped) == (["blue", "red"], ["yellow"], ["green"])
