@@ -36,10 +36,12 @@ from lxmert.visualization.region_graph_figures import GraphKind, draw_region_gra
 from lxmert.visualization.relevance_figures import draw_relevance
 from lxmert.visualization.word_attention import look_at_regions, object_class
 from lxmert.visualization.word_attention_figures import draw_word_attention
+from lxmert.visualization.word_classes import whole_words
 
 BATCH_SIZE = 64
 BOX = "box"
 ARROWS = 16
+MOST_WORDS = 12
 TINY = 1e-12
 GRAPHS: dict[GraphKind, str] = {"vision": "region_graph.png", "cross_vision_self": "region_graph_cross.png"}
 METHODS = ("generic", "gradient_attention", "rollout", "raw_attention")
@@ -129,6 +131,11 @@ def encoders_of(pairs: Sequence[Pair], shown: Explanation) -> list[LanguageAtten
     return [*encoders, bert_language_attention(bert, tokenizer, sentences, "MiniLM", progress=True)]
 
 
+def words_to_draw(pieces: Sequence[str]) -> list[int]:
+    """Positions of the first words, without punctuation marks; articles, too, unlike the default."""
+    return [place for place, word in enumerate(whole_words(pieces)) if word.text.isalnum()][:MOST_WORDS]
+
+
 def analyse(pairs: Sequence[Pair], shown: Explanation, output: Path, least: int) -> None:
     """Print and write the tables, and draw."""
     output.mkdir(parents=True, exist_ok=True)
@@ -152,7 +159,7 @@ def analyse(pairs: Sequence[Pair], shown: Explanation, output: Path, least: int)
         heads = tables["within_boxes"].query("kind == @kind")
         layer, head = heads.loc[heads["within"].idxmax(), ["layer", "head"]].astype(int)
         draw_region_graph(shown, output / name, kind, layer, head, ARROWS)
-    draw_word_attention(shown, output / "word_attention.png", words=range(min(len(shown.words) - 3, 12)))
+    draw_word_attention(shown, output / "word_attention.png", words=words_to_draw(shown.words))
     draw_parts_of_speech(looks[-1], output / "parts_of_speech.png", least)
     draw_relevance(shown, output / "relevance.png")
     print(f"\nTables and pictures are in {output}.")

@@ -43,9 +43,10 @@ collate = AnswerCollator(processor, regions, model.config.label2id, targets=task
 
 
 def batches(chosen: list[int]) -> list[dict]:
-    """Of so many questions each."""
-    starts = range(0, len(chosen), arguments.batch_size)
-    return [collate([asked.questions[row] for row in chosen[i : i + arguments.batch_size]]) for i in starts]
+    """Of so many questions each; a last one alone, which could not swap its image, joins those before it."""
+    starts = range(0, max(len(chosen) - 1, 1), arguments.batch_size)
+    ends = [*starts[1:], len(chosen)]
+    return [collate([asked.questions[row] for row in chosen[i:j]]) for i, j in zip(starts, ends, strict=True)]
 
 
 # 2. Words and regions are removed in the order of each method

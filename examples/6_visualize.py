@@ -53,6 +53,8 @@ for answer, probability in explanation.answers[:5]:
     print(f"{probability:7.2%}  {answer}")
 
 figures = {"relevance": draw_relevance, "region_graph": draw_region_graph, "word_attention": draw_word_attention}
+if len(explanation.regions) == 1:
+    del figures["region_graph"]  # no other that it could look at
 for name, draw in figures.items():
     print(draw(explanation, arguments.output / f"{name}.{arguments.format}"))
 print(explanation.record.save(arguments.output / "attention.npz"))

@@ -60,7 +60,7 @@ KINDS: dict[Kind, KindOfMap] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AttentionRecord:
     """The attention maps of B pairs of a sentence and an image.
 
@@ -213,7 +213,8 @@ def attention_record(
     Args:
         model: any LXMERT model, with a head or without.
         inputs: keywords of the model, as the processor gives them.
-        processor: names the wordpieces; without it their ids stand in place of them.
+        processor: names the wordpieces; without it their ids stand in place of them, and nothing that takes a record
+            can tell [CLS] and [SEP] from words.
         regions: `Regions` of the images, or one for all, whose labels name the regions; without them they are numbered.
             A batch of image pairs has the left and the right one of each.
 
@@ -224,7 +225,7 @@ def attention_record(
         ValueError: encoded states without the masks and ids that name them, or regions that do not fit the inputs.
     """
     with evaluating(model), torch.no_grad():
-        output = model(**inputs, output_attentions=True)
+        output = model(**inputs, output_attentions=True, return_dict=True)
     return record_of(output, inputs, processor, regions)
 
 
@@ -317,10 +318,11 @@ def region_names(regions: Regions | Sequence[Regions] | None, mask: np.ndarray) 
 
 @contextmanager
 def evaluating(model: Any) -> Iterator[None]:
-    """Switch dropout off for a while; the model is then in the mode that it was in."""
-    was_training = model.training
+    """Switch dropout off for a while; each part of the model is then in the mode that it was in."""
+    modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
         yield
     finally:
-        model.train(was_training)
+        for module, mode in modes:  # frozen parts may be in another mode than the rest
+            module.training = mode

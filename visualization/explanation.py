@@ -1,5 +1,6 @@
 """One question about one image with all that explains its answer: what pictures and pages of explanations show."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,7 @@ from lxmert.visualization.relevance_rules import METHODS, Method
 MOST_ANSWERS = 3  # that are explained, if not told which
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Explanation:
     """What a model answered to a question about an image, and on what the answers rest.
 
@@ -26,7 +27,8 @@ class Explanation:
         question: the text.
         regions: R of them.
         record: every attention map of this pair, T wordpieces and R regions.
-        answers: (answer, probability), all that the model has, the likeliest first.
+        answers: (answer, probability), all that the model has, the likeliest first; a text that several of them have is
+            followed by the class id.
         relevances: by method and answer, for the answers that are explained; each of one pair, (1, T) and (1, R).
     """
 
@@ -54,8 +56,8 @@ def explain(
     image: ImageInput | None,
     question: str,
     regions: Regions | None = None,
-    answers: Sequence[Answer] | None = None,
-    methods: Sequence[Method] = METHODS,
+    answers: Answer | Sequence[Answer] | None = None,
+    methods: Method | Sequence[Method] = METHODS,
 ) -> Explanation:
     """Answer a question about an image and explain the answers.
 
@@ -65,8 +67,8 @@ def explain(
         image: the picture, or None where there are only regions.
         question: the text.
         regions: of the picture, instead of extracting them.
-        answers: class ids or texts of those to explain; by default the three likeliest.
-        methods: of `relevance`.
+        answers: class id or text of the one to explain, or of several; by default the three likeliest.
+        methods: of `relevance`, one or several.
 
     Raises:
         TypeError: see `relevance`.
@@ -74,18 +76,22 @@ def explain(
             answers or methods to explain with, and what `relevance` raises.
     """
     found = _regions_of(processor, image, regions)
+    if isinstance(answers, (int, str, np.integer)):
+        answers = [answers]
+    if isinstance(methods, str):
+        methods = [methods]
     if not methods or (answers is not None and not len(answers)):
         raise ValueError("answers and methods must name one each at least, or be left out.")
     inputs = dict(processor(text=[question], regions=[found]).to(model.device))
     record = attention_record(model, inputs, processor, found)
     with evaluating(model), torch.no_grad():
-        scores = scores_of(model(**inputs)).float()[:1]
+        scores = scores_of(model(**inputs, return_dict=True)).float()[:1]
     probabilities = scores.softmax(-1)[0].cpu().numpy()
     ranked = (-probabilities).argsort(kind="stable").tolist()
     wanted = ranked[:MOST_ANSWERS]
     if answers is not None:
         wanted = [answers_of(model, answer, scores)[0] for answer in answers]
-    labels = model.config.id2label
+    labels = _names(model.config.id2label)
     return Explanation(
         image=image,
         question=question,
@@ -97,6 +103,12 @@ def explain(
             for method in methods
         },
     )
+
+
+def _names(labels: Mapping[int, str]) -> dict[int, str]:
+    """Answers by class id, told apart where they have the same text."""
+    counts = Counter(labels.values())
+    return {number: text if counts[text] == 1 else f"{text} ({number})" for number, text in labels.items()}
 
 
 def _regions_of(processor: LxmertProcessor, image: ImageInput | None, regions: Regions | None) -> Regions:

@@ -10,6 +10,7 @@ from tqdm.auto import tqdm
 
 from lxmert.visualization.answer_relevance import scores_of
 from lxmert.visualization.attention import evaluating
+from lxmert.visualization.perturbation import targets_of
 from lxmert.visualization.removal import inputs_of_pairs, removable, with_parts
 
 if TYPE_CHECKING:
@@ -91,19 +92,21 @@ def ablate_modalities(
     | `removed` | one region, the whole image's box, with features of 0 | [CLS] and [SEP] are left |
     | `zeroed` | features of 0 in the boxes as they are | word embeddings of 0 |
     | `mean` | each feature is the mean of the batch | each word embedding is the mean of the batch |
-    | `swapped` | that of the next pair of the batch | that of the next pair of the batch |
+    | `swapped` | that of the pair before in the batch | that of the pair before in the batch |
 
     Both are withheld in the way "removed" only.
 
     Args:
         model: with a head that answers questions about one image.
-        batches: keywords of the model; with `labels`, class ids (B,) or scores of all answers (B, A). Pairs of a batch
-            should be about different images, for "swapped".
+        batches: keywords of the model; with `labels`, integer class ids (B,) or scores of all answers (B, A) as floats.
+            Pairs of a batch should be about different images, for "swapped"; before the first comes the last.
         ways: see above; "removed" is always among them.
         progress: show a bar with time left.
 
     Raises:
-        ValueError: no batches, an unknown way, or a batch of one pair to be swapped.
+        TypeError: one batch in place of several.
+        ValueError: no batches, an unknown way, a batch of one pair to be swapped, or labels of another shape or of
+            answers that the model does not have.
     """
     unknown = [way for way in ways if way not in WAYS]
     if unknown:
@@ -112,18 +115,23 @@ def ablate_modalities(
     cases += [(modality, way) for way in WAYS if way in {"removed", *ways} for modality in MODALITIES]
     sums = {case: np.zeros(3) for case in cases}
     pairs = 0
-    for batch in tqdm(list(batches), desc="Withholding", unit=" batches", disable=not progress):
+    batches = list(batches)
+    if "swapped" in ways:  # before hours of work
+        for batch in batches:
+            _check_swappable(inputs_of_pairs(batch))
+    for batch in tqdm(batches, desc="Withholding", unit=" batches", disable=not progress):
         inputs = {name: value.to(model.device) for name, value in inputs_of_pairs(batch).items()}
         with evaluating(model), torch.no_grad():
-            first = scores_of(model(**inputs))
+            first = scores_of(model(**inputs, return_dict=True))
             own = first.argmax(-1)
+            targets = targets_of(first, batch.get("labels"))
             pairs += len(own)
             for withheld, way in cases:
-                scores = scores_of(model(**withhold(model, inputs, withheld, way))) if way else first
+                scores = scores_of(model(**withhold(model, inputs, withheld, way), return_dict=True)) if way else first
                 answers, probabilities = scores.argmax(-1), scores.float().softmax(-1)
                 unchanged = (answers == own).float()
                 sums[withheld, way] += [
-                    _judged(answers, batch.get("labels"), unchanged).sum().item(),
+                    targets.gather(1, answers[:, None]).sum().item(),
                     unchanged.sum().item(),
                     probabilities.gather(1, own[:, None]).sum().item(),
                 ]
@@ -132,14 +140,9 @@ def ablate_modalities(
     return ModalityAblation(tuple(Withholding(*case, *(sums[case] / pairs).tolist()) for case in cases), pairs)
 
 
-def _judged(answers: torch.Tensor, labels: torch.Tensor | None, unchanged: torch.Tensor) -> torch.Tensor:
-    """(B,), the score of each answer."""
-    if labels is None:
-        return unchanged
-    labels = labels.to(answers.device)
-    if labels.is_floating_point():
-        return labels.gather(1, answers[:, None])[:, 0]
-    return (answers == labels).float()
+def _check_swappable(inputs: Mapping[str, torch.Tensor]) -> None:
+    if len(inputs["input_ids"]) < 2:
+        raise ValueError("A batch of one pair has no other to swap with: make larger batches, or leave swapped out.")
 
 
 def withhold(model: Any, inputs: Mapping[str, torch.Tensor], withheld: str, way: str) -> dict[str, torch.Tensor]:
@@ -159,10 +162,7 @@ def withhold(model: Any, inputs: Mapping[str, torch.Tensor], withheld: str, way:
     if withheld == "both":
         raise ValueError(f'Both modalities are withheld in the way "removed" only, got {way!r}.')
     if way == "swapped":
-        if len(inputs["input_ids"]) < 2:
-            raise ValueError(
-                "A batch of one pair has no other to swap with: make larger batches, or leave swapped out."
-            )
+        _check_swappable(inputs)
         part = "visual" if withheld == "image" else ("input", "token", "attention")
         return {name: value.roll(1, 0) if name.startswith(part) else value for name, value in inputs.items()}
     if withheld == "image":

@@ -24,7 +24,7 @@ SPECIAL = frozenset({"[CLS]", "[SEP]", "[PAD]"})
 LAYERS: dict[Kind, str] = {"language": "language", "cross_language_self": "cross-modality"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LanguageAttention:
     """How the words of S sentences look at each other in one encoder.
 
@@ -72,7 +72,7 @@ class BestHead(NamedTuple):
     score: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class NeighbourHeads:
     """How much each head of an encoder looks at the next and at the previous word.
 

@@ -29,7 +29,7 @@ RANKINGS: tuple[Ranking, ...] = (*METHODS, "random")
 SHARES = tuple(i / 10 for i in range(11))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PerturbationCurve:
     """How the answers suffer when words or regions are removed in the order of a ranking.
 
@@ -53,12 +53,19 @@ class PerturbationCurve:
         return float(np.trapezoid(self.accuracies, self.shares) / (self.shares[-1] - self.shares[0]))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PerturbationResult:
-    """Curves of all rankings, and how many pairs they are means over."""
+    """Curves of all rankings.
+
+    Args:
+        curves: for each ranking, side and direction.
+        pairs: how many they are means over.
+        labelled: whether answers were judged by labels, not by the model's answers to the whole pairs.
+    """
 
     curves: tuple[PerturbationCurve, ...]
     pairs: int
+    labelled: bool = True
 
     def area(self, ranking: Ranking, side: Side, direction: Direction) -> float:
         """Of one curve.
@@ -93,20 +100,23 @@ def perturbation_test(
     """Remove words and regions by relevance, and judge the answers to what is left.
 
     What is explained is the model's answer to the whole pair, as in the paper; equal relevances are put in random
-    order. Removed parts are masked out (see `with_parts`), where the paper's code shortens the inputs.
+    order. Removed parts are masked out (see `with_parts`), where the paper's code shortens the inputs. Where a share
+    is no whole number of parts, it is rounded up: a tenth of one region is that region.
 
     Args:
         model: with a head that answers questions about one image.
-        batches: keywords of the model; with `labels`, class ids (B,) or scores of all answers (B, A), the figure is
-            the accuracy, without them the share of answers that stay as they were.
-        rankings: methods of `relevance`, and "random".
-        sides: what is removed, "regions", "words".
+        batches: keywords of the model; with `labels`, integer class ids (B,) or scores of all answers (B, A) as floats,
+            the figure is the accuracy, without them the share of answers that stay as they were.
+        rankings: methods of `relevance`, and "random", each once.
+        sides: what is removed, "regions", "words", each once.
         shares: that are removed, rising, from 0 to 1.
         seed: of random orders.
         progress: show a bar with time left.
 
     Raises:
-        ValueError: no batches, an unknown ranking or side, shares that do not rise, and what `relevance` raises.
+        TypeError: one batch in place of several.
+        ValueError: no batches, an unknown ranking or side or one that is given twice, shares that do not rise, labels
+            of another shape or of answers that the model does not have, and what `relevance` raises.
     """
     _check(rankings, sides, shares)
     batches = list(batches)
@@ -119,7 +129,8 @@ def perturbation_test(
     with tqdm(total=len(batches) * len(keys), desc="Removing parts", unit=" curves", disable=not progress) as bar:
         for batch in batches:
             inputs = {name: value.to(model.device) for name, value in inputs_of_pairs(batch).items()}
-            targets = _targets(model, inputs, batch.get("labels"))
+            with evaluating(model), torch.no_grad():
+                targets = targets_of(scores_of(model(**inputs, return_dict=True)), batch.get("labels"))
             pairs += len(targets)
             for ranking in rankings:
                 relevances = _relevances(model, inputs, ranking, generator)
@@ -131,6 +142,7 @@ def perturbation_test(
     return PerturbationResult(
         tuple(PerturbationCurve(*key, np.array(shares), sums[key] / pairs) for key in keys),
         pairs,
+        labelled=all(batch.get("labels") is not None for batch in batches),
     )
 
 
@@ -139,19 +151,33 @@ def _check(rankings: Sequence[str], sides: Sequence[str], shares: Sequence[float
         unknown = [item for item in given if item not in known]
         if unknown or not given:
             raise ValueError(f"{name} must be some of {', '.join(known)}, got {list(given)}.")
+        if len(set(given)) < len(given):
+            raise ValueError(f"{name} must name each once, got {list(given)}.")
     rising = all(first < second for first, second in pairwise(shares))
     if len(shares) < 2 or not rising or shares[0] < 0 or shares[-1] > 1:
         raise ValueError(f"shares must rise from 0 or more to 1 or less, two of them at least, got {list(shares)}.")
 
 
-@torch.no_grad()
-def _targets(model: Any, inputs: dict[str, torch.Tensor], labels: torch.Tensor | None) -> torch.Tensor:
-    """(B, A), the score of each answer; the model's own answers where there are no labels."""
-    with evaluating(model):
-        scores = scores_of(model(**inputs))
+def targets_of(scores: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+    """(B, A), what each answer counts; without labels, 1 for the model's own answers.
+
+    Args:
+        scores: (B, A), logits.
+        labels: integer class ids (B,), negative where no answer is right; or floats (B, A), the scores of all answers.
+
+    Raises:
+        ValueError: labels of another shape, or ids of answers that the model does not have.
+    """
+    if labels is not None and labels.shape != (scores.shape if labels.is_floating_point() else scores.shape[:1]):
+        raise ValueError(
+            f"labels must be integer class ids of the shape ({len(scores)},) or floats of the shape "
+            f"{tuple(scores.shape)}, scores of all answers, got {labels.dtype} of {tuple(labels.shape)}."
+        )
     if labels is not None and labels.is_floating_point():
         return labels.to(scores.device)
     ids = scores.argmax(-1) if labels is None else labels.to(scores.device).long()
+    if (ids >= scores.shape[-1]).any():
+        raise ValueError(f"labels has the class id {int(ids.max())}, the model has {scores.shape[-1]} answers.")
     known = ids >= 0  # a question whose answer is not among the labels is never right
     return torch.nn.functional.one_hot(ids.clamp(min=0), scores.shape[-1]).float() * known[:, None]
 
@@ -200,6 +226,6 @@ def _scores(
         for index, share in enumerate(shares):
             left = torch.floor((1 - share) * count + 1e-6)
             kept = there._replace(**{side: order >= count - left})
-            answers = scores_of(model(**with_parts(inputs, kept.words, kept.regions))).argmax(-1)
+            answers = scores_of(model(**with_parts(inputs, kept.words, kept.regions), return_dict=True)).argmax(-1)
             found[index] = targets.gather(1, answers[:, None]).sum().item()
     return found

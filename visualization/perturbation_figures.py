@@ -4,14 +4,15 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from lxmert.processing.record_tables import write_whole
 from lxmert.visualization.perturbation import DIRECTIONS, RANKINGS, PerturbationResult
+from lxmert.visualization.pictures import GREY, write_figure
+from lxmert.visualization.texts import style_of
 
 TITLES = {
     "positive": "most relevant {side} first: lower is better",
     "negative": "least relevant {side} first: higher is better",
 }
-GREY = "#777777"
+RESOLUTION = 130  # dots per inch
 
 
 def draw_perturbation(result: PerturbationResult, path: str | Path, title: str = "") -> Path:
@@ -26,8 +27,10 @@ def draw_perturbation(result: PerturbationResult, path: str | Path, title: str =
 
     Returns:
         The path.
+
+    Raises:
+        ValueError: a path with another ending.
     """
-    path = Path(path)
     sides = list(dict.fromkeys(curve.side for curve in result.curves))
     figure = Figure(figsize=(10, 3.7 * len(sides) + 0.4), layout="constrained")
     panels = figure.subplots(len(sides), len(DIRECTIONS), sharey=True, squeeze=False)
@@ -50,8 +53,6 @@ def draw_perturbation(result: PerturbationResult, path: str | Path, title: str =
             panel.set_xlabel(f"{side} removed, %")
             panel.grid(alpha=0.3)
             panel.legend(fontsize=8, title="area under the curve, %", title_fontsize=8)
-        panels[row][0].set_ylabel("right answers, %")
-    figure.suptitle(title or f"{result.pairs:,} questions", fontsize=12)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, lambda work: figure.savefig(work, dpi=130, format=path.suffix.lstrip(".") or "png"))
-    return path
+        panels[row][0].set_ylabel("right answers, %" if result.labelled else "unchanged answers, %")
+    figure.suptitle(title or f"{result.pairs:,} questions", fontsize=12, **style_of([title]))
+    return write_figure(figure, path, RESOLUTION)

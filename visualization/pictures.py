@@ -11,16 +11,19 @@ from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
+from PIL import Image
 
 from lxmert.processing import Regions
 from lxmert.processing.images import load_image
 from lxmert.processing.record_tables import write_whole
 from lxmert.processing.region_plot import place_labels
+from lxmert.visualization.explanation import Explanation, check_size
 from lxmert.visualization.texts import boxes_for_missing_characters
 
 EMPTY, GREY = 0xF3, "#555555"
 DIMMED, DIMMING = 150, 0.8  # grey value of what is dimmed, and its share
 SMALL = 200  # pixels of the longest side of a picture whose pixels are drawn as squares
+LONGEST_SIDE = 2048  # pixels of a picture in a figure
 RESOLUTION = 160  # dots per inch of figures for papers
 
 
@@ -48,6 +51,22 @@ def open_picture(image: Any, size: tuple[int, int]) -> tuple[np.ndarray, str]:
         return np.asarray(load_image(image)), ""
     except (OSError, ValueError):
         return empty, "picture cannot be read"
+
+
+def picture_of(explanation: Explanation) -> tuple[np.ndarray, str]:
+    """The picture (H, W, 3), made smaller where it has more pixels than a figure shows; or an empty one and the reason.
+
+    Raises:
+        ValueError: it has another size than the image that the regions were found in.
+    """
+    picture, note = open_picture(explanation.image, explanation.regions.image_size)
+    if not note:
+        check_size(picture, explanation.regions)
+    if max(picture.shape) > LONGEST_SIDE:
+        smaller = Image.fromarray(picture)
+        smaller.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
+        picture = np.asarray(smaller)
+    return picture, note
 
 
 def show_picture(axis: Axes, picture: np.ndarray, size: tuple[int, int]) -> None:

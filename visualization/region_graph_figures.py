@@ -16,7 +16,7 @@ from lxmert.visualization.explanation import Explanation
 from lxmert.visualization.pictures import (
     ARROW_COLOURS,
     GREY,
-    open_picture,
+    picture_of,
     pixels_of_a_point,
     show_picture,
     text_sizes,
@@ -73,8 +73,8 @@ def draw_region_graph(
         The path.
 
     Raises:
-        ValueError: a kind, layer or head that there is not, a number of arrows below 1, no attention above `above`, or
-            a path with another ending.
+        ValueError: a kind, layer or head that there is not, a number of arrows below 1, no attention above `above`, a
+            picture of another size than its regions, or a path with another ending.
     """
     if kind not in TITLES:
         raise ValueError(f"kind must be one of {', '.join(TITLES)}, got {kind!r}.")
@@ -92,7 +92,7 @@ def draw_region_graph(
     heading = title or f"{TITLES[kind]}, {which('layer', layer, layers)}, {which('head', head, heads)}"
     style = style_of([heading, *labels.values()])
     figure, axis = _page(regions, len(nodes) if listed else 0)
-    picture, note = open_picture(explanation.image, regions.image_size)
+    picture, note = picture_of(explanation)
     show_picture(axis, np.rint(picture + PALE * (255.0 - picture)).astype(np.uint8), regions.image_size)
     _draw_boxes(axis, regions, nodes)
     points = spread_nodes(regions, nodes)

@@ -17,7 +17,7 @@ from lxmert.visualization.pictures import (
     WEIGHT_COLOURS,
     draw_weights,
     lit,
-    open_picture,
+    picture_of,
     show_picture,
     write_figure,
 )
@@ -77,8 +77,8 @@ def draw_relevance(
         The path.
 
     Raises:
-        ValueError: an explanation without relevance, methods or answers that it does not have, or a path with another
-            ending.
+        ValueError: an explanation without relevance, methods or answers that it does not have, a picture of another
+            size than its regions, or a path with another ending.
     """
     chosen_methods, chosen_answers = _chosen(explanation, methods, answers)
     words = whole_words(explanation.words)
@@ -90,7 +90,7 @@ def draw_relevance(
     figure = Figure(figsize=(layout.width, layout.height))
     x, y = MARGIN / layout.width, 1 - MARGIN / layout.height
     figure.text(x, y, layout.heading, fontsize=11, va="top", **style)
-    picture, note = open_picture(explanation.image, explanation.regions.image_size)
+    picture, note = picture_of(explanation)
     if note:
         figure.text(1 - x, y, note, fontsize=8, va="top", ha="right", color=GREY)
     for row, (method, panels) in enumerate(zip(chosen_methods, rows, strict=True)):

@@ -26,8 +26,13 @@ def inputs_of_pairs(inputs: Inputs) -> dict[str, torch.Tensor]:
     """The inputs with both masks written out, without labels.
 
     Raises:
+        TypeError: inputs that are no keywords.
         ValueError: inputs without ids or regions, or about pairs of images.
     """
+    if not isinstance(inputs, Mapping):
+        raise TypeError(
+            f"Inputs are keywords of the model, got {type(inputs).__name__}: put a single batch into a list."
+        )
     missing = [name for name in ("input_ids", "visual_feats", "visual_pos") if inputs.get(name) is None]
     if missing:
         raise ValueError(f"inputs lack {', '.join(missing)}: words and regions can be removed where both are given.")

@@ -13,14 +13,14 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from lxmert.visualization.answer_relevance import Answer, answers_of, scores_of
+from lxmert.visualization.answer_relevance import Answers, answers_of, scores_of
 from lxmert.visualization.attention import evaluating
 from lxmert.visualization.removal import inputs_of_pairs, removable, with_parts
 
-MOST_ROWS = 1024  # of a forward pass
+MOST_STATES = 65_536  # words and regions of a forward pass together
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ModalityShares:
     """Shapley values of the words and regions of B pairs, and what share of them each modality has.
 
@@ -54,7 +54,7 @@ class ModalityShares:
 def modality_shares(
     model: Any,
     inputs: Mapping[str, torch.Tensor],
-    answer: Answer | Sequence[Answer] | None = None,
+    answer: Answers | None = None,
     permutations: int = 16,
     seed: int = 0,
     progress: bool = False,
@@ -81,7 +81,7 @@ def modality_shares(
     there = torch.cat(removable(inputs), 1).cpu()  # (B, T + R)
     generator = np.random.default_rng(seed)
     with evaluating(model), torch.no_grad():
-        logits = scores_of(model(**inputs))
+        logits = scores_of(model(**inputs, return_dict=True))
         chosen = answers_of(model, answer, logits)
         values = np.zeros(tuple(there.shape))
         ends = np.zeros((len(there), 2))
@@ -109,9 +109,9 @@ def _probabilities(
     rows = torch.from_numpy(kept.reshape(-1, parts))
     found = []
     words = one["input_ids"].shape[1]
-    for chunk in rows.split(MOST_ROWS):
+    for chunk in rows.split(max(MOST_STATES // parts, 1)):
         chunk = chunk.to(one["input_ids"].device)
         repeated = {name: value.expand(len(chunk), *value.shape[1:]) for name, value in one.items()}
-        scores = scores_of(model(**with_parts(repeated, chunk[:, :words], chunk[:, words:])))
+        scores = scores_of(model(**with_parts(repeated, chunk[:, :words], chunk[:, words:]), return_dict=True))
         found.append(scores.float().softmax(-1)[:, answer].cpu())
     return torch.cat(found).numpy().reshape(kept.shape[:2])

@@ -16,7 +16,7 @@ from lxmert.visualization.pictures import (
     WEIGHT_COLOURS,
     draw_weights,
     lit,
-    open_picture,
+    picture_of,
     show_picture,
     write_figure,
 )
@@ -49,7 +49,7 @@ def draw_word_attention(
         explanation: of one picture.
         path: of the drawing; its folder is made, and it appears when it is whole.
         words: positions of the words to draw among those of `attention_of_words`; by default up to 12 that are not
-            function words.
+            function words, or of a sentence without such the first 12.
         layer: counted from 0, from the end if negative; None for the mean over all layers.
         head: likewise.
         title: above all, by default the sentence.
@@ -58,8 +58,8 @@ def draw_word_attention(
         The path.
 
     Raises:
-        ValueError: no words to draw, positions that the sentence does not have, no such layer or head, or a path with
-            another ending.
+        ValueError: no words to draw, positions that the sentence does not have, no such layer or head, a picture of
+            another size than its regions, or a path with another ending.
     """
     found, attention = attention_of_words(explanation.record, layer, head)
     chosen = _content_words(found) if words is None else list(words)
@@ -76,7 +76,7 @@ def draw_word_attention(
     figure.text(x, y, heading, fontsize=11, va="top", **style)
     told = f"attention of words on regions, {told_of(explanation.record, layer, head)}"
     figure.text(x, y - (LINE * lines + 0.03) / layout.page, told, fontsize=8, va="top", color=GREY)
-    picture, note = open_picture(explanation.image, regions.image_size)
+    picture, note = picture_of(explanation)
     show_picture(layout.add(figure, 0), picture, regions.image_size)
     layout.write(figure, 0, note or "picture", fontsize=8.5, color=GREY)
     spreads = spread_of(attention)
@@ -93,9 +93,9 @@ def draw_word_attention(
 
 
 def _content_words(words: Sequence[WholeWord]) -> list[int]:
-    """Positions of words that name something; of too many the first."""
+    """Positions of words that name something, of all where none does; of too many the first."""
     named = [i for i, word in enumerate(words) if word.text.lower() not in FUNCTION_WORDS and word.text.isalpha()]
-    return named[:MOST_WORDS]
+    return (named or list(range(len(words))))[:MOST_WORDS]
 
 
 class _Grid:

@@ -5,7 +5,7 @@ inside its package and gives the tags of the British National Corpus ("C5"). `pi
 """
 
 import functools
-import re
+import unicodedata
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -27,6 +27,7 @@ PartOfSpeech = Literal[
     "other",
 ]
 PARTS_OF_SPEECH: tuple[PartOfSpeech, ...] = get_args(PartOfSpeech)
+UNKNOWN = "[UNK]"  # wordpiece of all that a tokenizer does not know
 INSTALL = "pip install lxmert[parts_of_speech]"
 # The longest beginning of a C5 tag that is here decides: "that" is a conjunction or a pronoun, "all" a determiner.
 OF_TAGS: dict[str, PartOfSpeech] = {
@@ -158,5 +159,33 @@ def written_words(text: str, words: Sequence[WholeWord]) -> list[str]:
         >>> written_words("Is it Öl?", whole_words(["is", "it", "[UNK]", "?"]))
         ['Is', 'it', 'Öl', '?']
     """
-    written = re.findall(r"\w+|[^\w\s]", text)
-    return written if len(written) == len(words) else [word.text for word in words]
+    written = _cut(text)
+    spelt = [word.text for word in words]
+    alike = len(written) == len(spelt) and all(
+        piece == UNKNOWN or _plain(piece) == _plain(one) for piece, one in zip(spelt, written, strict=True)
+    )
+    return written if alike else spelt
+
+
+def _cut(text: str) -> list[str]:
+    """Words as a BERT cuts them: at spaces, and before and after each punctuation mark and each Chinese character."""
+    words = []
+    for part in text.split():
+        apart = True
+        for letter in part:
+            alone = (
+                unicodedata.category(letter).startswith("P")
+                or (letter.isascii() and not letter.isalnum())
+                or unicodedata.name(letter, "").startswith("CJK ")
+            )
+            if alone or apart:
+                words.append(letter)
+            else:
+                words[-1] += letter
+            apart = alone
+    return words
+
+
+def _plain(word: str) -> str:
+    """Small letters without accents, as a tokenizer may make them."""
+    return "".join(letter for letter in unicodedata.normalize("NFD", word.lower()) if not unicodedata.combining(letter))

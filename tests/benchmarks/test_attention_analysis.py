@@ -97,7 +97,7 @@ def test_a_run_on_small_data(
     assert "MiniLM is not installed: no comparison." in told
     heads = pandas.read_csv(output / "neighbour_heads.csv")
     assert len(heads) == 2 * 4 * 4  # directions, layers, heads
-    # "There is a black square." and the sentence that is shown, 5 and 9 of whose tokens have a next one
+    # "There is a black square." and the sentence that is shown, 5 and 8 of whose tokens have a next one
     assert set(heads["words"]) == {5 + 8}
     parts = pandas.read_csv(output / "parts_of_speech.csv")
     assert parts.query("layer == 0 and part == 'article'")["words"].tolist() == [3]
@@ -106,3 +106,9 @@ def test_a_run_on_small_data(
     assert pictures == {
         *("neighbour_heads", "region_graph", "region_graph_cross", "word_attention", "parts_of_speech", "relevance")
     }
+
+
+def test_words_in_pieces_are_one_each(analysis: ModuleType) -> None:
+    pieces = ("[CLS]", "a", "yellow", "##ish", "box", ".", "[SEP]")
+    assert analysis.words_to_draw(pieces) == [0, 1, 2]
+    assert analysis.words_to_draw(("a",) * 20) == list(range(12))

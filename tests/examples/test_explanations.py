@@ -66,7 +66,7 @@ def test_methods_are_compared(tmp_path: Path) -> None:
     run(examples / "0_demo_train.py", "--questions", 50, "--epochs", 1, cwd=tmp_path)
     printed = run(
         *(examples / "6_compare_explanations.py", "--task", "easy_vqa", "--checkpoint", "runs/demo/model"),
-        *("--questions", 8, "--shapley-questions", 2, "--batch-size", 4),
+        *("--questions", 9, "--shapley-questions", 2, "--batch-size", 4),
         cwd=tmp_path,
     )
     assert re.search(r"generic( +\d+\.\d){4}", printed)

@@ -61,6 +61,24 @@ def test_chosen_answers_and_methods(
         explain(model, processor, drawing, QUESTIONS[1], answers=["maybe"])
 
 
+def test_one_answer_and_one_method(
+    model: LxmertForQuestionAnswering, processor: LxmertProcessor, drawing: Image.Image
+) -> None:
+    for answer in ("no", 3, np.int64(3)):
+        found = explain(model, processor, drawing, QUESTIONS[1], answers=answer, methods="rollout")  # type: ignore[arg-type]
+        assert found.explained == ("no",)
+        assert list(found.relevances) == ["rollout"]
+
+
+def test_answers_of_one_text_are_told_apart(
+    model: LxmertForQuestionAnswering, processor: LxmertProcessor, drawing: Image.Image
+) -> None:
+    model.config.id2label = {0: "red", 1: "red", 2: "yes", 3: "red"}
+    found = explain(model, processor, drawing, QUESTIONS[0], answers=[0, 2, 3], methods=["rollout"])
+    assert found.explained == ("red (0)", "yes", "red (3)")
+    assert {answer for answer, _ in found.answers} == {"red (0)", "red (1)", "yes", "red (3)"}
+
+
 def test_regions_instead_of_an_extractor(
     model: LxmertForQuestionAnswering, processor: LxmertProcessor, drawing: Image.Image
 ) -> None:

@@ -21,7 +21,7 @@ def test_a_model_that_needs_both() -> None:
         for way in ("removed", "zeroed", "swapped"):
             assert found.row(withheld, way).accuracy <= 0.5, (withheld, way)
             assert found.row(withheld, way).probability < found.row("nothing").probability, (withheld, way)
-    # pairs in order: yes plus, yes minus, no plus, no minus; the next pair's image is always another value
+    # pairs in order: yes plus, yes minus, no plus, no minus; the image of the pair before is always another value
     assert found.row("image", "swapped").accuracy == 0
     assert found.row("question", "swapped").accuracy == 0.5
     shares = found.shapley()
@@ -103,11 +103,16 @@ def test_means_are_over_all_pairs(small_model: LxmertForQuestionAnswering) -> No
 
 
 def test_what_is_refused(small_model: LxmertForQuestionAnswering) -> None:
+    with pytest.raises(TypeError, match="got str: put a single batch into a list"):
+        ablate_modalities(small_model, make_batch(), progress=False)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="batches is empty"):
         ablate_modalities(small_model, [], progress=False)
     with pytest.raises(ValueError, match="ways must be some of removed, zeroed, mean, swapped, got"):
         ablate_modalities(small_model, [make_batch()], ["blurred"])  # type: ignore[list-item]
     with pytest.raises(ValueError, match="A batch of one pair has no other to swap with"):
         ablate_modalities(small_model, [make_batch(batch=1)], progress=False)
+    small_model.forward = None  # type: ignore[assignment]  # said before the first batch runs
+    with pytest.raises(ValueError, match="A batch of one pair has no other to swap with"):
+        ablate_modalities(small_model, [make_batch(), make_batch(batch=1)], progress=False)
     with pytest.raises(ValueError, match='withheld in the way "removed" only'):
         withhold(small_model, make_batch(), "both", "mean")

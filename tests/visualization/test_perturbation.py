@@ -1,10 +1,14 @@
 """The perturbation test on a model whose answer is known to rest on one word and one region."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 
 from lxmert import LxmertForQuestionAnswering
+from lxmert.visualization import ablate_modalities, perturbation_figures
 from lxmert.visualization.perturbation import PerturbationCurve, _order, perturbation_test
 from tests.conftest import make_batch, make_masks
 from tests.visualization.toy_model import toy_inputs, toy_model
@@ -77,6 +81,40 @@ def test_scores_of_answers_and_unknown_answers() -> None:
     assert unknown.curves[0].accuracies[0] == 0.5
 
 
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        (torch.ones(4, 4, dtype=torch.long), r"floats of the shape \(4, 4\).* got torch.int64 of \(4, 4\)"),
+        (torch.ones(4, 5), r"got torch.float32 of \(4, 5\)"),
+        (torch.ones(4), r"got torch.float32 of \(4,\)"),
+        (torch.tensor([0, 1, 2]), r"class ids of the shape \(4,\)"),
+        (torch.tensor([0, 1, 2, 9]), "labels has the class id 9, the model has 4 answers"),
+    ],
+)
+def test_labels_that_do_not_fit_are_refused(labels: torch.Tensor, words: str) -> None:
+    batch = toy_batch() | {"labels": labels}
+    with pytest.raises(ValueError, match=words):
+        perturbation_test(toy_model(), [batch], ["random"], progress=False)
+    with pytest.raises(ValueError, match=words):
+        ablate_modalities(toy_model(), [batch], progress=False)
+
+
+def test_the_drawing_says_what_was_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Figure] = []
+    monkeypatch.setattr(
+        perturbation_figures, "Figure", lambda **keywords: drawn.append(Figure(**keywords)) or drawn[-1]
+    )
+    batch = toy_batch()
+    unlabelled = {name: value for name, value in batch.items() if name != "labels"}
+    for given, expected in ((batch, "right answers, %"), (unlabelled, "unchanged answers, %")):
+        result = perturbation_test(toy_model(), [given], ["random"], ["words"], progress=False)
+        perturbation_figures.draw_perturbation(result, tmp_path / "p.svg", "of $5 and $6")
+        assert drawn[-1].axes[0].get_ylabel() == expected
+        assert not drawn[-1]._suptitle.get_parse_math()  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match=r"path must end in .png, .svg or .pdf"):
+        perturbation_figures.draw_perturbation(result, tmp_path / "p.jpg")
+
+
 def test_the_order_of_removal() -> None:
     relevances = torch.tensor([[0.0, 0.5, 0.1, 0.9, 7.0]])
     there = torch.tensor([[True, True, True, True, False]])
@@ -102,12 +140,16 @@ def test_the_same_seed_gives_the_same(small_model: LxmertForQuestionAnswering) -
 
 
 def test_what_is_refused(small_model: LxmertForQuestionAnswering) -> None:
+    with pytest.raises(TypeError, match="got str: put a single batch into a list"):
+        perturbation_test(small_model, make_batch(), progress=False)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="batches is empty"):
         perturbation_test(small_model, [])
     with pytest.raises(ValueError, match="rankings must be some of generic, .*random, got"):
         perturbation_test(small_model, [make_batch()], ["luck"])  # type: ignore[list-item]
     with pytest.raises(ValueError, match="sides must be some of regions, words"):
         perturbation_test(small_model, [make_batch()], sides=[])
+    with pytest.raises(ValueError, match="rankings must name each once"):
+        perturbation_test(small_model, [make_batch()], ["random", "random"])
     for shares in ((0.0,), (0.0, 0.5, 0.5), (0.0, 1.1), (-0.1, 1.0)):
         with pytest.raises(ValueError, match="shares must rise from 0"):
             perturbation_test(small_model, [make_batch()], shares=shares)

@@ -1,5 +1,7 @@
 """What drawings over pictures share."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,16 +9,19 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
+from lxmert import Regions
+from lxmert.visualization import draw_region_graph, draw_relevance, draw_word_attention
 from lxmert.visualization.pictures import (
     WEIGHT_COLOURS,
     draw_weights,
     lit,
     open_picture,
+    picture_of,
     pixels_of_a_point,
     show_picture,
     write_figure,
 )
-from tests.visualization.made_explanations import make_regions
+from tests.visualization.made_explanations import WORDS, make_explanation, make_regions, make_relevance
 
 WEIGHTS = np.array([0.2, 0.4, 0.0])
 
@@ -69,3 +74,25 @@ def test_figures_are_written_by_their_ending(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"path must end in \.png, \.svg or \.pdf, got .*figure\.jpg"):
         write_figure(figure, tmp_path / "other" / "figure.jpg")
     assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize("draw", [draw_relevance, draw_region_graph, draw_word_attention])
+def test_a_picture_of_another_size_is_not_stretched(draw: Callable[..., Path], tmp_path: Path) -> None:
+    found = make_relevance([0.1] * len(WORDS), [0.1] * 3)
+    explanation = make_explanation(relevances={"generic": {"yes": found}})
+    height, width = explanation.regions.image_size
+    other = replace(explanation, image=Image.new("RGB", (2 * width, height)))
+    with pytest.raises(ValueError, match=rf"image has {height} x {2 * width} pixels .* give the same picture"):
+        draw(other, tmp_path / "drawn.png")
+
+
+def test_huge_pictures_are_made_smaller() -> None:
+    regions = Regions(features=np.zeros((1, 1)), boxes=np.array([[0, 0, 2000, 4000]]), image_size=(5000, 3000))
+    image = Image.new("RGB", (3000, 5000), "white")
+    image.paste("red", (0, 0, 2000, 4000))
+    explanation = replace(make_explanation(), image=image, regions=regions)
+    picture, note = picture_of(explanation)
+    assert (picture.shape, note) == ((2048, 1229, 3), "")
+    shade = lit(picture, regions, np.ones(1))
+    assert (shade[:1630, :810] == [255, 0, 0]).all()
+    assert (shade[1650:] != 255).all()

@@ -72,7 +72,7 @@ def test_a_part_that_is_never_read_is_worth_nothing() -> None:
 
 def test_chunks_do_not_matter(small_model: LxmertForQuestionAnswering, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = modality_shares(small_model, make_batch(), permutations=2)
-    monkeypatch.setattr(shapley, "MOST_ROWS", 5)
+    monkeypatch.setattr(shapley, "MOST_STATES", 70)
     np.testing.assert_allclose(modality_shares(small_model, make_batch(), permutations=2).words, whole.words, atol=1e-6)
 
 

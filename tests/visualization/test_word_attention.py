@@ -1,6 +1,7 @@
 """What words look at: numbers by hand, and the drawings."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,14 @@ def test_groups_and_names_of_regions() -> None:
     assert [look.named for look in looks] == [None] * 4, (
         "a word that names every region says nothing by looking at them"
     )
+
+
+def test_a_sentence_of_function_words_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    figures = figures_of(word_attention_figures, monkeypatch)
+    words = ("[CLS]", "is", "it", "there", "[UNK]", "?", "[SEP]")
+    record = make_record({"language_to_vision": MAPS}, words)
+    draw_word_attention(replace(make_explanation(), record=record), tmp_path / "words.png")
+    assert {"is", "it", "there", "[UNK]", "?"} <= {text.get_text() for text in figures[0].texts}
 
 
 def test_bad_calls_are_refused(tmp_path: Path) -> None:

@@ -72,5 +72,14 @@ def test_pieces_join_to_words() -> None:
 
 def test_words_stand_as_they_are_written_where_that_is_known() -> None:
     words = whole_words(("two", "bal", "##loons", ",", "[UNK]"))
-    assert written_words("Two BALLOONS, 風船", words) == ["Two", "BALLOONS", ",", "風船"]
+    assert written_words("Two BALLOONS, ballon", words) == ["Two", "BALLOONS", ",", "ballon"]
     assert written_words("Two balloons, one two", words) == ["two", "balloons", ",", "[UNK]"]
+
+
+def test_words_are_cut_as_wordpieces_are() -> None:
+    words = whole_words(("[UNK]", "[UNK]", "[UNK]", "?"))
+    assert written_words("cat😀 風船?", words) == ["cat😀", "風", "船", "?"]
+    words = whole_words(("cafe", "[UNK]", "[UNK]", "_", "b"))
+    assert written_words("Cafe\u0301 風船_B", words) == ["Cafe\u0301", "風", "船", "_", "B"]
+    # as many words, but others
+    assert written_words("red ball", whole_words(("blue", "ball"))) == ["blue", "ball"]
