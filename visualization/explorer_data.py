@@ -17,7 +17,7 @@ import numpy as np
 
 from lxmert.visualization.attention import KINDS, Kind, Side
 from lxmert.visualization.explanation import Explanation
-from lxmert.visualization.relevance_rules import Method
+from lxmert.visualization.relevance_rules import METHODS_FOR_PEOPLE
 from lxmert.visualization.texts import shortened
 
 SHOWN_ANSWERS = 5
@@ -28,32 +28,6 @@ SIDES: tuple[Side, ...] = get_args(Side)
 DIRECTIONS = [(queries, keys) for queries in SIDES for keys in SIDES]
 Reduction = Literal["layers", "heads", "keys"]
 
-METHODS_FOR_PEOPLE: dict[Method, tuple[str, str]] = {
-    "generic": (
-        "relevance through all layers",
-        "Attention, weighted by the gradients of this answer's score and followed through all layers: what the answer "
-        "rests on (Chefer, Gur & Wolf, 2021).",
-    ),
-    "gradient_attention": (
-        "gradient-weighted attention, last layer",
-        "Attention of the last layer, weighted by the gradients of this answer's score (equation 5 of Chefer, Gur & "
-        "Wolf, 2021).",
-    ),
-    "attention_grad_cam": (
-        "Grad-CAM on attention, last layer",
-        "Attention of the last layer, each head weighted by its mean gradient of this answer's score (Selvaraju et "
-        "al., 2017).",
-    ),
-    "rollout": (
-        "attention rollout",
-        "Attention followed through all layers without gradients: what words and regions are mixed from, alike for "
-        "every answer (Abnar & Zuidema, 2020).",
-    ),
-    "raw_attention": (
-        "attention of the last layer",
-        "The mean over the heads of the last layer: where the model looked last, alike for every answer.",
-    ),
-}
 KINDS_FOR_PEOPLE: dict[Kind, str] = {
     "language": "Which words each word looks at, before the sentence meets the picture.",
     "vision": "Which regions each region looks at, before the picture meets the sentence.",

@@ -106,7 +106,7 @@ def _draw_map(
     axis.tick_params(length=0, pad=2, top=True, labeltop=True, bottom=False, labelbottom=False)
     axis.spines[:].set_color("#cccccc")
     axis.set_xlabel(
-        f"{heads.name}, {heads.layers[best.layer]}, head {best.head + 1}\n{direction} word: {best.score:.2f}",
+        f"{heads.name}, {heads.layers[best.layer]}, head {best.head}\n{direction} word: {best.score:.2f}",
         fontsize=9,
         labelpad=5,
         **style,

@@ -131,7 +131,7 @@ def lxmert_language_attention(records: Iterable[AttentionRecord], name: str = "L
         counts = [(title, len(array)) for title, array in found]
         sentences.append(record.words[0])
         maps.append(np.concatenate([array[:, 0] for _, array in found]))
-    layers = tuple(f"{title} {i + 1}" for title, count in counts for i in range(count))
+    layers = tuple(f"{title} {i}" for title, count in counts for i in range(count))
     return LanguageAttention(name, layers, tuple(sentences), tuple(maps))
 
 
@@ -182,7 +182,7 @@ def bert_language_attention(
                 bar.update(len(texts))
     finally:
         model.set_attn_implementation(before)
-    return LanguageAttention(name, tuple(f"layer {i + 1}" for i in range(len(maps[0]))), tuple(words), tuple(maps))
+    return LanguageAttention(name, tuple(f"layer {i}" for i in range(len(maps[0]))), tuple(words), tuple(maps))
 
 
 def score_heads(attention: LanguageAttention, special: Collection[str] = SPECIAL) -> NeighbourHeads:
@@ -200,7 +200,7 @@ def score_heads(attention: LanguageAttention, special: Collection[str] = SPECIAL
 
     Example:
         >>> ahead = np.array([[[[0.1, 0.9], [0.4, 0.6]]]])  # one layer, one head
-        >>> found = score_heads(LanguageAttention("small", ("layer 1",), (("red", "ball"),), (ahead,)))
+        >>> found = score_heads(LanguageAttention("small", ("layer 0",), (("red", "ball"),), (ahead,)))
         >>> found.best("next").score, found.best("previous").score, found.uniform["next"]
         (0.9, 0.4, 0.5)
     """

@@ -58,15 +58,15 @@ def attention_map(
 
 
 def which(name: str, number: int | None, count: int) -> str:
-    """A layer or head for people, who count from 1.
+    """A layer or head, counted from 0, in words.
 
     Example:
         >>> which("layer", -1, 3), which("head", None, 12), which("layer", None, 1)
-        ('layer 3', 'mean of 12 heads', 'layer 1')
+        ('layer 2', 'mean of 12 heads', 'layer 0')
     """
     if number is None and count > 1:
         return f"mean of {count} {name}s"
-    return f"{name} {(number or 0) % count + 1}"
+    return f"{name} {(number or 0) % count}"
 
 
 def region_edges(

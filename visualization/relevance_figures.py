@@ -21,17 +21,11 @@ from lxmert.visualization.pictures import (
     show_picture,
     write_figure,
 )
-from lxmert.visualization.relevance_rules import WITHOUT_GRADIENT, Method
+from lxmert.visualization.relevance_rules import METHODS_FOR_PEOPLE, WITHOUT_GRADIENT, Method
 from lxmert.visualization.texts import boxes_for_missing_characters, shortened, style_of, wrapped
 from lxmert.visualization.word_classes import WholeWord, whole_words, written_words
 
-TITLES: dict[Method, str] = {
-    "generic": "generic: attention by gradients, all layers",
-    "gradient_attention": "gradient attention: by gradients, last layer",
-    "attention_grad_cam": "attention Grad-CAM: by the heads' mean gradients, last layer",
-    "rollout": "rollout: attention, all layers of a modality",
-    "raw_attention": "raw attention: last layer",
-}
+TITLES = {method: f"{method.replace('_', ' ')}: {title}" for method, (title, _) in METHODS_FOR_PEOPLE.items()}
 PANEL_WIDTHS, HIGHEST = (4.8, 3.5, 2.7), 2.4  # inches, of one, two, and three or more panels in a row; of a picture
 MARGIN, GAP, BARS, NAME, LINE, FOOT = 0.15, 0.18, 1.75, 0.24, 0.21, 0.55  # inches
 WORD_SIZE, WORD_GAP = 8.5, 0.07  # points; inches between words

@@ -15,6 +15,33 @@ Method = Literal["generic", "gradient_attention", "attention_grad_cam", "rollout
 METHODS: tuple[Method, ...] = get_args(Method)
 # These need no gradient, and explain every answer alike.
 WITHOUT_GRADIENT: frozenset[Method] = frozenset({"rollout", "raw_attention"})
+# Their titles, and what they do in a sentence.
+METHODS_FOR_PEOPLE: dict[Method, tuple[str, str]] = {
+    "generic": (
+        "relevance through all layers",
+        "Attention, weighted by the gradients of this answer's score and followed through all layers: what the answer "
+        "rests on (Chefer, Gur & Wolf, 2021).",
+    ),
+    "gradient_attention": (
+        "gradient-weighted attention, last layer",
+        "Attention of the last layer, weighted by the gradients of this answer's score (equation 5 of Chefer, Gur & "
+        "Wolf, 2021).",
+    ),
+    "attention_grad_cam": (
+        "Grad-CAM on attention, last layer",
+        "Attention of the last layer, each head weighted by its mean gradient of this answer's score (Selvaraju et "
+        "al., 2017).",
+    ),
+    "rollout": (
+        "attention rollout",
+        "Attention followed through all layers without gradients: what words and regions are mixed from, alike for "
+        "every answer (Abnar & Zuidema, 2020).",
+    ),
+    "raw_attention": (
+        "attention of the last layer",
+        "The mean over the heads of the last layer: where the model looked last, alike for every answer.",
+    ),
+}
 Maps = Mapping[Kind, Sequence[torch.Tensor]]  # by kind, for each layer (B, heads, queries, keys)
 
 

@@ -1,7 +1,8 @@
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -30,17 +31,9 @@ def make(picture: Image.Image | None, sentence: str = SENTENCE, scale: tuple[int
 
 
 @pytest.fixture
-def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+def figures(figures_of: Callable[[ModuleType], list[Figure]]) -> list[Figure]:
     """The figures that are drawn."""
-    drawn: list[Figure] = []
-
-    class Seen(Figure):
-        def __init__(self, *arguments: Any, **keywords: Any) -> None:
-            super().__init__(*arguments, **keywords)
-            drawn.append(self)
-
-    monkeypatch.setattr(grounding_figures, "Figure", Seen)
-    return drawn
+    return figures_of(grounding_figures)
 
 
 def texts_of(figure: Figure) -> list[str]:

@@ -1,8 +1,9 @@
 """Heads that look at neighbours: scores by hand, of LXMERT's records and of a BERT; the drawing."""
 
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -36,7 +37,7 @@ def make_attention() -> LanguageAttention:
         array[1, 0, -1, 0] = 1
         array[0, 1] = 0.5 * np.eye(count) + 0.5 * np.eye(count, k=-1)
         maps.append(array)
-    return LanguageAttention("small", ("layer 1", "layer 2"), (WORDS, ("[CLS]", "a", "b", "[SEP]")), tuple(maps))
+    return LanguageAttention("small", ("layer 0", "layer 1"), (WORDS, ("[CLS]", "a", "b", "[SEP]")), tuple(maps))
 
 
 def test_scores_are_means_over_words_with_a_neighbour() -> None:
@@ -50,14 +51,14 @@ def test_scores_are_means_over_words_with_a_neighbour() -> None:
     table = found.table()
     assert len(table) == 2 * 2 * 2
     row = table.query("direction == 'previous' and layer == 0 and head == 1").iloc[0]
-    assert (row["encoder"], row["layer_name"], row["score"], row["words"]) == ("small", "layer 1", 0.5, 3)
+    assert (row["encoder"], row["layer_name"], row["score"], row["words"]) == ("small", "layer 0", 0.5, 3)
 
 
 def test_special_tokens_are_no_neighbours() -> None:
     attention = make_attention()
     found = score_heads(attention, special=())
     assert found.words == {"next": 4 + 3, "previous": 7}
-    alone = LanguageAttention("one", ("layer 1",), (("[CLS]", "a", "[SEP]"),), (np.full((1, 1, 3, 3), 1 / 3),))
+    alone = LanguageAttention("one", ("layer 0",), (("[CLS]", "a", "[SEP]"),), (np.full((1, 1, 3, 3), 1 / 3),))
     with pytest.raises(ValueError, match="No sentence has two words beside each other"):
         score_heads(alone)
 
@@ -65,7 +66,7 @@ def test_special_tokens_are_no_neighbours() -> None:
 def test_records_give_the_layers_in_the_order_in_which_they_run(small_model: LxmertForQuestionAnswering) -> None:
     record = attention_record(small_model, make_batch() | make_masks())
     found = lxmert_language_attention([record, record[0]])
-    assert found.layers == ("language 1", "language 2", "cross-modality 1", "cross-modality 2")
+    assert found.layers == ("language 0", "language 1", "cross-modality 0", "cross-modality 1")
     assert [len(words) for words in found.sentences] == [9, 4, 8, 9], "padding is left out"
     np.testing.assert_array_equal(found.maps[1][1], record.maps["language"][1, 1][:, :4, :4])
     np.testing.assert_array_equal(found.maps[3][2], record.maps["cross_language_self"][0, 0])
@@ -84,7 +85,7 @@ def test_a_bert_gives_the_maps_of_each_sentence_alone() -> None:
     found = bert_language_attention(model, tokenizer, [*QUESTIONS, "red"], batch_size=3)
     assert model.training
     assert model.config._attn_implementation == before
-    assert found.layers == ("layer 1", "layer 2", "layer 3")
+    assert found.layers == ("layer 0", "layer 1", "layer 2")
     assert found.sentences[3] == ("[CLS]", "red", "[SEP]")
     reference = BertModel(model.config).eval()
     reference.load_state_dict(model.state_dict())
@@ -131,26 +132,19 @@ def test_bad_calls_are_refused(tmp_path: Path) -> None:
     assert not path.exists()
 
 
-def test_the_drawing_shows_the_best_heads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn: list[Figure] = []
-
-    class Seen(Figure):
-        def __init__(self, *arguments: Any, **keywords: Any) -> None:
-            super().__init__(*arguments, **keywords)
-            drawn.append(self)
-
-    monkeypatch.setattr(neighbour_figures, "Figure", Seen)
+def test_the_drawing_shows_the_best_heads(tmp_path: Path, figures_of: Callable[[ModuleType], list[Figure]]) -> None:
+    drawn = figures_of(neighbour_figures)
     attention = make_attention()
     path = draw_neighbour_heads([attention, attention], tmp_path / "new" / "heads.svg")
     assert path.read_text().startswith("<?xml")
     axes = drawn[0].axes
-    assert axes[0].get_xlabel() == "small, layer 2, head 1\nnext word: 1.00"
-    assert axes[3].get_xlabel() == "small, layer 1, head 2\nprevious word: 0.50"
+    assert axes[0].get_xlabel() == "small, layer 1, head 0\nnext word: 1.00"
+    assert axes[3].get_xlabel() == "small, layer 0, head 1\nprevious word: 0.50"
     np.testing.assert_array_equal(axes[0].images[0].get_array(), attention.maps[0][1, 0])
     np.testing.assert_array_equal(axes[4].images[0].get_array(), attention.maps[0][0, 1])
     assert tuple(text.get_text() for text in axes[0].get_yticklabels()) == WORDS
     marks = [marks.get_offsets() for marks in axes[2].collections if len(marks.get_offsets()) == 1]
     assert marks[0].tolist() == [[1.0, 1.0]], "the second layer of the first encoder"
-    assert [text.get_text() for text in axes[2].get_yticklabels()] == ["layer 1", "layer 2"] * 2
+    assert [text.get_text() for text in axes[2].get_yticklabels()] == ["layer 0", "layer 1"] * 2
     for ending in ("png", "pdf"):
         assert draw_neighbour_heads([attention], tmp_path / f"heads.{ending}", sentence=1).stat().st_size > 5000

@@ -1,7 +1,8 @@
 """The attention among regions as a graph: edges by hand, where things go, and the drawing."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -19,17 +20,9 @@ ATTENTION = np.array([[0.1, 0.6, 0.3], [0.5, 0.25, 0.25], [0.05, 0.05, 0.9]])
 
 
 @pytest.fixture
-def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+def figures(figures_of: Callable[[ModuleType], list[Figure]]) -> list[Figure]:
     """The figures that are drawn."""
-    drawn: list[Figure] = []
-
-    class Seen(Figure):
-        def __init__(self, *arguments: Any, **keywords: Any) -> None:
-            super().__init__(*arguments, **keywords)
-            drawn.append(self)
-
-    monkeypatch.setattr(region_graph_figures, "Figure", Seen)
-    return drawn
+    return figures_of(region_graph_figures)
 
 
 def test_edges_are_the_strongest_without_a_region_itself() -> None:
@@ -59,7 +52,7 @@ def test_a_map_is_a_head_or_a_mean() -> None:
         attention_map(record, "language")
     with pytest.raises(ValueError, match="kind 'sound' is no kind of attention"):
         attention_map(record, "sound")  # type: ignore[arg-type]
-    assert which("head", -1, 4) == "head 4"
+    assert which("head", -1, 4) == "head 3"
 
 
 def test_nodes_of_one_place_are_pushed_apart() -> None:
@@ -116,7 +109,7 @@ def test_the_drawing_has_the_edges(drawing: Image.Image, tmp_path: Path, figures
     assert arrows[0].get_linewidth() > arrows[1].get_linewidth()
     assert arrows[0].get_zorder() > arrows[1].get_zorder()
     assert [text.get_text() for text in axis.texts] == ["balloon", "balloon"]
-    assert figures[0].texts[0].get_text() == "Object-relationship encoder, layer 1, head 1"
+    assert figures[0].texts[0].get_text() == "Object-relationship encoder, layer 0, head 0"
     draw_region_graph(explanation, tmp_path / "graph.pdf", kind="cross_vision_self", title="mine")
     assert figures[1].texts[0].get_text() == "mine"
 

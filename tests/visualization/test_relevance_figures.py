@@ -1,6 +1,8 @@
 """Relevance as a figure: colours and numbers by hand, rows and panels, wrapping, absent pictures."""
 
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -18,17 +20,9 @@ PIECES = [0.0, 0.1, 0.1, 0.3, 0.0, 0.2, 5.0]  # [CLS] two bal ##loons in it [SEP
 
 
 @pytest.fixture
-def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+def figures(figures_of: Callable[[ModuleType], list[Figure]]) -> list[Figure]:
     """The figures that are drawn; before each page a sheet on which words are measured."""
-    drawn: list[Figure] = []
-
-    class Seen(Figure):
-        def __init__(self, *arguments: Any, **keywords: Any) -> None:
-            super().__init__(*arguments, **keywords)
-            drawn.append(self)
-
-    monkeypatch.setattr(relevance_figures, "Figure", Seen)
-    return drawn
+    return figures_of(relevance_figures)
 
 
 @pytest.fixture

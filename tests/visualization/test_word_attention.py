@@ -1,9 +1,9 @@
 """What words look at: numbers by hand, and the drawings."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -37,25 +37,13 @@ def tag(words: Sequence[str]) -> list[TaggedWord]:
     return [TaggedWord(word, word.removesuffix("s"), PARTS[word]) for word in words]
 
 
-def figures_of(module: Any, monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    drawn: list[Figure] = []
-
-    class Seen(Figure):
-        def __init__(self, *arguments: Any, **keywords: Any) -> None:
-            super().__init__(*arguments, **keywords)
-            drawn.append(self)
-
-    monkeypatch.setattr(module, "Figure", Seen)
-    return drawn
-
-
 def test_a_word_in_pieces_has_their_mean() -> None:
     record = make_record({"language_to_vision": MAPS})
     words, attention = attention_of_words(record, head=0)
     assert [word.text for word in words] == ["two", "balloons", "in", "it"]
     np.testing.assert_allclose(attention, [[1 / 3] * 3, [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0, 1]], rtol=1e-6)
     np.testing.assert_allclose(attention_of_words(record, layer=0)[1], np.full((4, 3), 1 / 3), rtol=1e-6)
-    assert told_of(record, -1, None) == "cross-modality encoder, layer 2, mean of 2 heads"
+    assert told_of(record, -1, None) == "cross-modality encoder, layer 1, mean of 2 heads"
 
 
 def test_spread_is_entropy_by_that_of_uniform_attention() -> None:
@@ -117,8 +105,10 @@ def test_groups_and_names_of_regions() -> None:
     )
 
 
-def test_a_sentence_of_function_words_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    figures = figures_of(word_attention_figures, monkeypatch)
+def test_a_sentence_of_function_words_is_drawn(
+    tmp_path: Path, figures_of: Callable[[ModuleType], list[Figure]]
+) -> None:
+    figures = figures_of(word_attention_figures)
     words = ("[CLS]", "is", "it", "there", "[UNK]", "?", "[SEP]")
     record = make_record({"language_to_vision": MAPS}, words)
     draw_word_attention(replace(make_explanation(), record=record), tmp_path / "words.png")
@@ -148,8 +138,10 @@ def test_bad_calls_are_refused(tmp_path: Path) -> None:
     assert not path.exists()
 
 
-def test_regions_are_lit_by_attention(drawing: Image.Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    figures = figures_of(word_attention_figures, monkeypatch)
+def test_regions_are_lit_by_attention(
+    drawing: Image.Image, tmp_path: Path, figures_of: Callable[[ModuleType], list[Figure]]
+) -> None:
+    figures = figures_of(word_attention_figures)
     rows = np.tile([0.0, 1.0, 0.0], (7, 1))  # all words see the blue rectangle alone
     explanation = make_explanation(drawing, {"language_to_vision": rows[None, None]})
     path = draw_word_attention(explanation, tmp_path / "new" / "words.png", [1])
@@ -167,8 +159,10 @@ def test_regions_are_lit_by_attention(drawing: Image.Image, tmp_path: Path, monk
 
 
 @pytest.mark.parametrize("size", [(30, 40), (100, 400), (400, 100)], ids=["drawing", "wide", "high"])
-def test_nothing_overlaps(size: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    figures = figures_of(word_attention_figures, monkeypatch)
+def test_nothing_overlaps(
+    size: tuple[int, int], tmp_path: Path, figures_of: Callable[[ModuleType], list[Figure]]
+) -> None:
+    figures = figures_of(word_attention_figures)
     words = ("[CLS]", *("a", "very", "long", "kaleidoscopically", "風船") * 4, "[SEP]")
     explanation = make_explanation(None, regions=make_regions(36, size=size), words=words, question="long words " * 30)
     draw_word_attention(explanation, tmp_path / "words.png", range(12))
@@ -179,8 +173,10 @@ def test_nothing_overlaps(size: tuple[int, int], tmp_path: Path, monkeypatch: py
     assert "picture not at hand" in [text.get_text() for text in figure.texts]
 
 
-def test_parts_of_speech_are_bars_by_concentration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    figures = figures_of(parts_of_speech_figures, monkeypatch)
+def test_parts_of_speech_are_bars_by_concentration(
+    tmp_path: Path, figures_of: Callable[[ModuleType], list[Figure]]
+) -> None:
+    figures = figures_of(parts_of_speech_figures)
     record = make_record({"language_to_vision": MAPS})
     looks = look_at_regions([record], [make_regions()], head=0, tagger=tag)
     assert draw_parts_of_speech(looks, tmp_path / "parts.pdf", least=1).read_bytes().startswith(b"%PDF")
