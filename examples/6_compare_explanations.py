@@ -28,6 +28,8 @@ add("--batch-size", type=int, default=64, help="(default: %(default)s)")
 add("--seed", type=int, default=1, help="of the draw and of random orders (default: %(default)s)")
 add("--output", type=Path, help="folder of all that is written (default: runs/explanations_ and the task)")
 arguments = parser.parse_args()
+if min(arguments.questions, arguments.shapley_questions, arguments.batch_size) < 1:
+    parser.error("--questions, --shapley-questions and --batch-size must be at least 1")
 show_plain_errors()
 
 # 1. Questions and their regions, as batches
@@ -44,9 +46,8 @@ collate = AnswerCollator(processor, regions, model.config.label2id, targets=task
 
 def batches(chosen: list[int]) -> list[dict]:
     """Of so many questions each; a last one alone, which could not swap its image, joins those before it."""
-    starts = range(0, max(len(chosen) - 1, 1), arguments.batch_size)
-    ends = [*starts[1:], len(chosen)]
-    return [collate([asked.questions[row] for row in chosen[i:j]]) for i, j in zip(starts, ends, strict=True)]
+    cuts = range(arguments.batch_size, len(chosen) - 1, arguments.batch_size)
+    return [collate([asked.questions[int(row)] for row in part]) for part in np.split(np.array(chosen), cuts)]
 
 
 # 2. Words and regions are removed in the order of each method

@@ -23,7 +23,7 @@ parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.R
 parser.add_argument("image", help="a picture file")
 parser.add_argument("question", help="in the language that the model was trained on")
 parser.add_argument("--checkpoint", default="runs/demo/model", help="folder, or name on the Hub (default: make demo's)")
-parser.add_argument("--answer", nargs="+", help="answers to explain (default: the three likeliest)")
+parser.add_argument("--explain", nargs="+", metavar="ANSWER", help="answers to explain (default: the three likeliest)")
 parser.add_argument("--method", nargs="+", choices=METHODS, default=METHODS, help="of relevance (default: all)")
 parser.add_argument("--answers", type=Path, help="list of the checkpoint's answers, if it has no labels")
 parser.add_argument("--extractor", help="of regions, such as faster_rcnn, if the checkpoint's processor has none")
@@ -46,7 +46,7 @@ explanation = explain(
     processor,
     arguments.image,
     arguments.question,
-    answers=arguments.answer,
+    answers=arguments.explain,
     methods=arguments.method,
 )
 for answer, probability in explanation.answers[:5]:

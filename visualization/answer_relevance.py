@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from lxmert.visualization.attention import KINDS, Kind, evaluating
+from lxmert.visualization.attention import KINDS, Kind, evaluating, on_device
 from lxmert.visualization.relevance_rules import METHODS, WITHOUT_GRADIENT, Maps, Method, spread_relevance
 
 Answer = int | str
@@ -91,6 +91,7 @@ def relevance(
     _check(model, inputs, method)
     reaching = _reaching_gradients(model)
     with evaluating(model), torch.inference_mode(False), torch.enable_grad(), reaching, _uncompiled():
+        inputs = on_device(model, inputs)
         copies = {name: value.clone() if torch.is_tensor(value) else value for name, value in inputs.items()}
         output = model(**copies, output_attentions=True, return_dict=True)
         logits = scores_of(output)

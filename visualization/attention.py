@@ -225,7 +225,7 @@ def attention_record(
         ValueError: encoded states without the masks and ids that name them, or regions that do not fit the inputs.
     """
     with evaluating(model), torch.no_grad():
-        output = model(**inputs, output_attentions=True, return_dict=True)
+        output = model(**on_device(model, inputs), output_attentions=True, return_dict=True)
     return record_of(output, inputs, processor, regions)
 
 
@@ -314,6 +314,11 @@ def region_names(regions: Regions | Sequence[Regions] | None, mask: np.ndarray) 
             )
         rows.append(tuple([item.describe(i) or numbered[i] for i in range(len(item))] + numbered[len(item) :]))
     return tuple(rows)
+
+
+def on_device(model: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """The inputs where the model is."""
+    return {name: value.to(model.device) if torch.is_tensor(value) else value for name, value in inputs.items()}
 
 
 @contextmanager

@@ -29,7 +29,7 @@ def run(*command: object, cwd: Path, fails: bool = False) -> str:
 def test_one_answer_is_shown(tmp_path: Path) -> None:
     printed = run(
         *(ROOT / "examples/6_visualize.py", BOXES, "There is a blue square.", "--checkpoint", CHECKPOINT),
-        *("--method", "generic", "rollout", "--answer", "true"),
+        *("--method", "generic", "rollout", "--explain", "true"),
         cwd=tmp_path,
     )
     assert re.search(r"\d\d\.\d\d%  true", printed)
@@ -49,7 +49,7 @@ def test_one_answer_is_shown(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((BOXES, "There is a box.", "--answer", "maybe"), "'maybe' is not among the model's 2 answers"),
+        ((BOXES, "There is a box.", "--explain", "maybe"), "'maybe' is not among the model's 2 answers"),
         (("absent.png", "There is a box."), "absent.png"),
     ],
 )
