@@ -38,7 +38,7 @@ def test_removing_what_matters_first_or_last() -> None:
 def test_methods_that_find_it_beat_random_and_those_that_do_not_do_not() -> None:
     """Behind layers that look at everything alike, gradients of the last layer and attention say nothing."""
     batches = [toy_batch()] * 8  # each in its own random order
-    result = perturbation_test(toy_model(layers=3), batches, progress=False)
+    result = perturbation_test(toy_model(layers=3), batches, shares=(0.0, 0.25, 0.5, 0.75, 1.0), progress=False)
     for side in ("regions", "words"):
         random = result.area("random", side, "negative")
         assert result.area("generic", side, "negative") > random + 0.1
