@@ -353,7 +353,7 @@ class LxmertCommonTests(common.ModelTesterMixin):
         for model_class in self.all_model_classes:
             model = self._built(model_class)
             with torch.no_grad(), recorded(model.base_model) as (calls, states):
-                model(**self._inputs(model_class))
+                model(**self._inputs(model_class), output_hidden_states=True)  # heads leave out what they do not read
             words = states["language_hidden_states"][tester.l_layers - 1 : -1]
             regions = states["vision_hidden_states"][tester.r_layers - 1 : -1]
             for field, queries, keys in (
