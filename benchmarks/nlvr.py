@@ -9,7 +9,10 @@ Finished runs are kept in OUTPUT and not repeated, stopped ones go on where they
 pictures, others can run beside it:
 
     python benchmarks/nlvr.py --data NLVR_FOLDER --seeds 1 2 3
-    python benchmarks/nlvr.py --data NLVR_FOLDER --seeds 1 2 3 --ablation --share 0.15
+    python benchmarks/nlvr.py --data NLVR_FOLDER --seeds 1 2 3 --ablation --share 0.167
+
+All figures of a share are written to OUTPUT/share .../runs.json. With --finished such a file of another machine, as
+docs/nlvr_runs.json, adds its runs to the table, and they are not repeated.
 
 *Structured* are regions from the data set's representation, *images* are regions found in the PNG files; features are
 pixels in both. Eight training directories choose the checkpoint; dev is only ever judged.
@@ -57,26 +60,37 @@ def main() -> None:
     parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=["whole recipe"], metavar="NAME")
     parser.add_argument("--ablation", action="store_true", help=f"all variants: {', '.join(VARIANTS)}")
     parser.add_argument("--share", type=float, default=1.0, help="of the epochs of both stages (default: 1)")
+    parser.add_argument("--finished", type=Path, metavar="FILE", help="figures of runs that are not repeated")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="(default: %(default)s)")
     arguments = parser.parse_args()
     show_plain_errors()
     torch.set_num_threads(arguments.threads)
 
     work = arguments.output / f"share {arguments.share:g}"
+    results = finished(arguments.finished, work, arguments.share)
     data = None
     for seed in arguments.seeds:
         for name in VARIANTS if arguments.ablation else arguments.variants:
-            folder = work / f"{name} {seed}".replace(" ", "_").replace("'", "")
-            file = folder / "figures.json"
-            if not file.is_file():
+            if (name, seed) not in results:
                 data = data or Data.of(arguments.data, arguments.output)
+                folder = work / f"{name} {seed}".replace(" ", "_").replace("'", "")
                 print(f"{name}, seed {seed}: {folder}", flush=True)
                 result = run(data, VARIANTS[name], seed, folder, arguments.share)
                 result |= {"variant": name, "seed": seed, "settings": asdict(VARIANTS[name]), "share": arguments.share}
-                write_whole(file, json.dumps(result, indent=2) + "\n")
-    results = [json.loads(file.read_text()) for file in sorted(work.glob("*/figures.json"))]
+                write_whole(folder / "figures.json", json.dumps(result, indent=2) + "\n")
+    # again, for those of programs beside this one
+    results = list(finished(arguments.finished, work, arguments.share).values())
+    work.mkdir(parents=True, exist_ok=True)
+    write_whole(work / "runs.json", json.dumps(results, indent=1) + "\n")
     print(table(results))
     print(draw_courses(results, work / "courses.png"))
+
+
+def finished(file: Path | None, work: Path, share: float) -> dict[tuple[str, int], dict[str, Any]]:
+    """Figures of runs that are done, by variant and seed: those of a file with this share, and those in a folder."""
+    given = json.loads(file.read_text()) if file else []
+    there = [json.loads(path.read_text()) for path in sorted(work.glob("*/figures.json"))]
+    return {(run["variant"], run["seed"]): run for run in [*given, *there] if run["share"] == share}
 
 
 def table(results: list[dict[str, Any]]) -> str:
@@ -113,7 +127,8 @@ def draw_courses(results: list[dict[str, Any]], path: Path) -> Path:
         panel.set(title=title, xlabel="epoch")
         panel.grid(alpha=0.3)
     panels[0].set_ylabel("accuracy on validation directories, %")
-    panels[0].legend(fontsize=8)
+    if panels[0].lines:
+        panels[0].legend(fontsize=8)
     figure.savefig(path, dpi=150)
     return path
 

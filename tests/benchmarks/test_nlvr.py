@@ -1,6 +1,7 @@
 """benchmarks/nlvr.py: every variant runs from files to figures, and the table says them."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -104,3 +105,32 @@ def test_mean_and_spread(nlvr: ModuleType) -> None:
     runs = [{"dev, images": {"accuracy": accuracy}} for accuracy in (0.9, 0.91, 0.92)]
     assert nlvr.spread(runs, "dev, images", "accuracy") == "91.0±1.0"
     assert nlvr.spread(runs[:1], "dev, images", "accuracy") == "90.0"
+
+
+def test_finished_runs_are_not_repeated(
+    nlvr: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    figures = {column: {"accuracy": 0.75, "consistency": 0.5} for column in nlvr.COLUMNS}
+    runs = [
+        figures | {"variant": "answers only", "seed": seed, "share": share, "seconds": None}
+        for seed, share in ((1, 0.5), (2, 0.5), (3, 1.0))
+    ]
+    (tmp_path / "given.json").write_text(json.dumps(runs))
+    started: list[tuple[int, float]] = []
+
+    def run(data: object, variant: object, seed: int, folder: Path, share: float) -> dict[str, object]:
+        folder.mkdir(parents=True)
+        started.append((seed, share))
+        return figures | {"seconds": 60.0}
+
+    monkeypatch.setattr(nlvr, "run", run)
+    monkeypatch.setattr(nlvr.Data, "of", lambda *_: "data")
+    arguments = ["--data", "absent", "--output", tmp_path, "--finished", tmp_path / "given.json", "--share", 0.5]
+    arguments += ["--variants", "answers only", "--seeds", 1, 2, 3]
+    monkeypatch.setattr("sys.argv", ["nlvr.py", *map(str, arguments)])
+    for _ in range(2):
+        nlvr.main()
+    assert started == [(3, 0.5)]
+    assert re.search(r"answers only +3 +75\.0±0\.0 / 50\.0±0\.0", capsys.readouterr().out)
+    written = json.loads((tmp_path / "share 0.5" / "runs.json").read_text())
+    assert [(run["seed"], run["share"]) for run in written] == [(1, 0.5), (2, 0.5), (3, 0.5)]
