@@ -110,8 +110,12 @@ def test_the_wheel_brings_one_name_and_works_elsewhere(tmp_path: Path) -> None:
     wheels = list(tmp_path.glob("*.whl"))
     assert len(wheels) == 1, built
     with zipfile.ZipFile(wheels[0]) as archive:
-        top = {name.split("/")[0] for name in archive.namelist()}
+        names = set(archive.namelist())
+    top = {name.split("/")[0] for name in names}
     assert {name for name in top if not name.endswith(".dist-info")} == {"lxmert"}
+    page = {file.name for file in (ROOT / "visualization").iterdir() if file.suffix in (".html", ".css", ".js")}
+    assert page
+    assert {f"lxmert/visualization/{name}" for name in page} <= names
 
     site = tmp_path / "site"
     run(*pip, "install", "--no-deps", "--no-index", "--target", site, wheels[0], cwd=tmp_path)
