@@ -112,7 +112,7 @@ def table(results: list[dict[str, Any]]) -> str:
 
 def draw_courses(results: list[dict[str, Any]], path: Path) -> Path:
     """Accuracy on the validation directories over both stages: one line for each variant, a band from worst to best."""
-    figure = Figure(figsize=(9, 4.5), layout="constrained")
+    figure = Figure(figsize=(11, 4.5), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True, width_ratios=(2, 1))
     for panel, stage, title in zip(panels, STAGES, ("Pre-training", "Fine-tuning"), strict=True):
         for number, name in enumerate(VARIANTS):
@@ -126,9 +126,10 @@ def draw_courses(results: list[dict[str, Any]], path: Path) -> Path:
                 panel.fill_between(epochs, values.min(0), values.max(0), color=style["color"], alpha=0.15, linewidth=0)
         panel.set(title=title, xlabel="epoch")
         panel.grid(alpha=0.3)
+        panel.xaxis.get_major_locator().set_params(integer=True)
     panels[0].set_ylabel("accuracy on validation directories, %")
-    if panels[0].lines:
-        panels[0].legend(fontsize=8)
+    shown = {line.get_label(): line for panel in panels for line in panel.lines}
+    figure.legend(shown.values(), shown.keys(), loc="outside right upper", fontsize=8)
     figure.savefig(path, dpi=150)
     return path
 
