@@ -6,7 +6,7 @@ its curve is small. *Negative*: the least relevant go first, and a good method's
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 from lxmert.visualization.answer_relevance import relevance, scores_of
 from lxmert.visualization.attention import Side, evaluating
 from lxmert.visualization.relevance_rules import METHODS, Method
-from lxmert.visualization.removal import inputs_of_pairs, removable, with_parts
+from lxmert.visualization.removal import Removable, inputs_of_pairs, removable, with_parts
 
 if TYPE_CHECKING:
     import pandas
@@ -123,7 +123,7 @@ def perturbation_test(
     if not batches:
         raise ValueError("batches is empty: there is nothing to judge.")
     generator = torch.Generator().manual_seed(seed)
-    keys = [(ranking, side, direction) for ranking in rankings for side in sides for direction in DIRECTIONS]
+    keys = list(product(rankings, sides, DIRECTIONS))
     sums = {key: np.zeros(len(shares)) for key in keys}
     pairs = 0
     with tqdm(total=len(batches) * len(keys), desc="Removing parts", unit=" curves", disable=not progress) as bar:
@@ -132,13 +132,13 @@ def perturbation_test(
             with evaluating(model), torch.no_grad():
                 targets = targets_of(scores_of(model(**inputs, return_dict=True)), batch.get("labels"))
             pairs += len(targets)
+            there = removable(inputs)
             for ranking in rankings:
                 relevances = _relevances(model, inputs, ranking, generator)
-                for side in sides:
-                    for direction in DIRECTIONS:
-                        order = _order(relevances[side], removable(inputs)._asdict()[side], direction, generator)
-                        sums[ranking, side, direction] += _scores(model, inputs, targets, order, side, shares)
-                        bar.update()
+                for side, direction in product(sides, DIRECTIONS):
+                    order = _order(relevances[side], there._asdict()[side], direction, generator)
+                    sums[ranking, side, direction] += _scores(model, inputs, there, targets, order, side, shares)
+                    bar.update()
     return PerturbationResult(
         tuple(PerturbationCurve(*key, np.array(shares), sums[key] / pairs) for key in keys),
         pairs,
@@ -212,13 +212,13 @@ def _order(
 def _scores(
     model: Any,
     inputs: dict[str, torch.Tensor],
+    there: Removable,
     targets: torch.Tensor,
     order: torch.Tensor,
     side: Side,
     shares: Sequence[float],
 ) -> np.ndarray:
     """(S,), summed scores of the answers to what each share leaves."""
-    there = removable(inputs)
     order = order.to(targets.device)
     count = there._asdict()[side].sum(1, keepdim=True)  # (B, 1)
     found = np.zeros(len(shares))
