@@ -134,3 +134,11 @@ def test_finished_runs_are_not_repeated(
     assert re.search(r"answers only +3 +75\.0±0\.0 / 50\.0±0\.0", capsys.readouterr().out)
     written = json.loads((tmp_path / "share 0.5" / "runs.json").read_text())
     assert [(run["seed"], run["share"]) for run in written] == [(1, 0.5), (2, 0.5), (3, 0.5)]
+
+
+def test_without_pretraining_fine_tuning_has_all_the_steps(load_benchmark: Callable[[str], ModuleType]) -> None:
+    training = load_benchmark("nlvr_training")
+    assert training.epochs_of(training.Variant(), 1.0, 174) == (12, 5)
+    assert training.epochs_of(training.Variant(), 0.167, 174) == (2, 2)
+    # 2 epochs of 880 batches are 10.1 of 174
+    assert training.epochs_of(training.Variant(pretrained=False), 0.167, 174) == (0, 13)
