@@ -13,10 +13,23 @@ from transformers.masking_utils import create_bidirectional_mask
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from lxmert.configuration import LxmertConfig
+from lxmert.modeling_lxmert.packing import Packing, ends_of_items
+from lxmert.modeling_lxmert.sequences import Sequences
+
+
+class Projections(NamedTuple):
+    """Queries, keys and values of one attention, before they are split into heads."""
+
+    query: torch.Tensor
+    key: torch.Tensor
+    value: torch.Tensor
 
 
 class AttentionMasks(NamedTuple):
-    """Who may attend to whom, in the form that each attention implementation wants; None lets all see all."""
+    """Who may attend to whom, in the form that each attention implementation wants; None lets all see all.
+
+    Where words or regions come packed, their packings say where items begin.
+    """
 
     words_to_words: torch.Tensor | None
     regions_to_regions: torch.Tensor | None
@@ -24,48 +37,55 @@ class AttentionMasks(NamedTuple):
     regions_to_words: torch.Tensor | None
     self_implementation: str
     cross_implementation: str
+    words: Packing | None = None
+    regions: Packing | None = None
 
 
 def attention_masks(
     config: LxmertConfig,
-    words: torch.Tensor | None,
-    regions: torch.Tensor | None,
-    attention_mask: torch.Tensor | None,
-    visual_attention_mask: torch.Tensor | None,
+    words: Sequences | None,
+    regions: Sequences | None,
     implementation: str | None = None,
 ) -> AttentionMasks:
     """Expand the two padding masks into the masks of all four attentions.
 
     Args:
         config: names the attention implementation.
-        words: hidden states (B, T, H) of the words, or None if only regions are encoded.
-        regions: hidden states (B, R, H) of the regions, or None if only words are encoded.
-        attention_mask: (B, T), 1 for words that may be attended to; holes are allowed.
-        visual_attention_mask: (B, R), 1 for regions that may be attended to.
+        words: with their mask (B, T), or None if only regions are encoded.
+        regions: with their mask (B, R), or None if only words are encoded.
         implementation: another implementation than the configuration's, for this call.
     """
     implementation = implementation or config._attn_implementation or "eager"
-    # Flash kernels drop queries by the mask of the keys, which is right only where both are the same sequence.
-    padded = attention_mask is not None or visual_attention_mask is not None
-    cross_implementation = "sdpa" if padded and "flash" in implementation else implementation
+    given = [side for side in (words, regions) if side is not None]
+    packings = [side.packing if side else None for side in (words, regions)]
+    padded = [side for side in given if side.mask is not None]
+    cross_implementation = implementation
+    if padded and "flash" in implementation:
+        if all(side.packing for side in padded):
+            return AttentionMasks(None, None, None, None, implementation, implementation, *packings)  # nothing to hide
+        # Flash kernels drop queries by the mask of the keys, which is right only where both are the same sequence.
+        cross_implementation = "sdpa"
 
-    def mask(queries: torch.Tensor | None, keys: torch.Tensor | None, key_mask: torch.Tensor | None, kind: str) -> Any:
-        if queries is None or keys is None or key_mask is None:
+    def mask(queries: Sequences | None, keys: Sequences | None, kind: str) -> Any:
+        if queries is None or keys is None or keys.mask is None:
             return None
+        of_queries, of_keys = (side.states.new_empty(*side.shape, 0) for side in (queries, keys))  # for their shapes
         return create_bidirectional_mask(
             config=_with_implementation(config, kind),
-            inputs_embeds=queries,
-            attention_mask=key_mask,
-            encoder_hidden_states=keys,
+            inputs_embeds=of_queries,
+            attention_mask=keys.mask,
+            encoder_hidden_states=of_keys,
         )
 
     return AttentionMasks(
-        words_to_words=mask(words, words, attention_mask, implementation),
-        regions_to_regions=mask(regions, regions, visual_attention_mask, implementation),
-        words_to_regions=mask(words, regions, visual_attention_mask, cross_implementation),
-        regions_to_words=mask(regions, words, attention_mask, cross_implementation),
+        words_to_words=mask(words, words, implementation),
+        regions_to_regions=mask(regions, regions, implementation),
+        words_to_regions=mask(words, regions, cross_implementation),
+        regions_to_words=mask(regions, words, cross_implementation),
         self_implementation=implementation,
         cross_implementation=cross_implementation,
+        words=packings[0],
+        regions=packings[1],
     )
 
 
@@ -126,18 +146,41 @@ class LxmertAttention(nn.Module):
         self.value = nn.Linear(config.hidden_size, config.hidden_size)
         self.dropout = nn.Dropout(config.attention_probs_dropout_prob)
 
+    def project(self, states: torch.Tensor) -> Projections:
+        """Queries, keys and values of states (..., H), each of the same shape."""
+        return Projections(self.query(states), self.key(states), self.value(states))
+
     def forward(
         self,
         hidden_states: torch.Tensor,
         context: torch.Tensor,
         attention_mask: torch.Tensor | None,
         implementation: str,
+        packed_queries: Packing | None = None,
+        packed_context: Packing | None = None,
+        projected: Projections | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Attend from `hidden_states` (B, Q, H) to `context` (B, K, H).
+        """Attend from `hidden_states` (B, Q, H) to `context` (B, K, H); packed ones are (N, H).
+
+        Queries, keys and values that are known already come as `projected`, in the same shapes.
 
         Returns:
-            The attended states (B, Q, H) and, from the eager implementation only, the map (B, heads, Q, K).
+            The attended states in the shape of `hidden_states` and, from the eager implementation only, the map
+            (B, heads, Q, K).
         """
+        query, key, value = projected or (self.query(hidden_states), self.key(context), self.value(context))
+        # Flash kernels take items of different lengths behind each other, if nothing is left to be hidden.
+        unpadded = "flash" in implementation and attention_mask is None and (packed_queries or packed_context)
+        where: dict[str, Any] = {}
+        if unpadded:
+            of_queries, longest_query = ends_of_items(hidden_states, packed_queries)
+            of_keys, longest_key = ends_of_items(context, packed_context)
+            where = {"cu_seq_lens_q": of_queries, "cu_seq_lens_k": of_keys}
+            where |= {"max_length_q": longest_query, "max_length_k": longest_key}
+            query, key, value = (states.flatten(0, -2)[None] for states in (query, key, value))  # (1, N, H)
+        else:
+            query = packed_queries.unpack(query) if packed_queries else query
+            key, value = (packed_context.unpack(states) if packed_context else states for states in (key, value))
 
         def split_heads(states: torch.Tensor) -> torch.Tensor:
             return states.view(*states.shape[:-1], -1, self.head_size).transpose(1, 2)  # (B, heads, N, H / heads)
@@ -145,13 +188,16 @@ class LxmertAttention(nn.Module):
         attend: Callable = ALL_ATTENTION_FUNCTIONS.get_interface(implementation, eager_attention)
         attended, probabilities = attend(
             self,
-            split_heads(self.query(hidden_states)),
-            split_heads(self.key(context)),
-            split_heads(self.value(context)),
+            split_heads(query),
+            split_heads(key),
+            split_heads(value),
             attention_mask,
             scaling=self.scaling,
             dropout=self.dropout.p if self.training else 0.0,
+            **where,
         )
+        if packed_queries and not unpadded:
+            attended = packed_queries.pack(attended.flatten(2))
         return attended.reshape(hidden_states.shape), probabilities
 
 
@@ -182,12 +228,21 @@ class LxmertSelfAttentionLayer(nn.Module):
         hidden_states: torch.Tensor,
         attention_mask: torch.Tensor | None,
         implementation: str,
-        queries: int | None = None,
+        packing: Packing | None = None,
+        first_only: bool = False,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """(B, N, H) to (B, N, H) and the map (B, heads, N, N) or None; of the first `queries` only, if given."""
-        asking = hidden_states[:, :queries]
-        attended, probabilities = self.self(asking, hidden_states, attention_mask, implementation)
-        return self.output(attended, asking), probabilities
+        """(B, N, H), or packed (N, H), to the same shape and the map (B, heads, N, N) or None.
+
+        With `first_only`, only the first of each item asks: (B, 1, H) and the map (B, heads, 1, N) or None.
+        """
+        if first_only:
+            asking = packing.first(hidden_states) if packing else hidden_states[:, :1]
+            attended, probabilities = self.self(asking, hidden_states, attention_mask, implementation, None, packing)
+            return self.output(attended, asking), probabilities
+        attended, probabilities = self.self(
+            hidden_states, hidden_states, attention_mask, implementation, packing, packing
+        )
+        return self.output(attended, hidden_states), probabilities
 
 
 class LxmertCrossAttentionLayer(nn.Module):
@@ -204,7 +259,15 @@ class LxmertCrossAttentionLayer(nn.Module):
         context: torch.Tensor,
         attention_mask: torch.Tensor | None,
         implementation: str,
+        packed_queries: Packing | None = None,
+        packed_context: Packing | None = None,
+        projected: Projections | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """From (B, Q, H) to the other modality's (B, K, H): (B, Q, H) and the map (B, heads, Q, K) or None."""
-        attended, probabilities = self.att(hidden_states, context, attention_mask, implementation)
+        """From (B, Q, H) to the other modality's (B, K, H): (B, Q, H) and the map (B, heads, Q, K) or None.
+
+        Packed states are (N, H).
+        """
+        attended, probabilities = self.att(
+            hidden_states, context, attention_mask, implementation, packed_queries, packed_context, projected
+        )
         return self.output(attended, hidden_states), probabilities

@@ -123,13 +123,38 @@ def check_encoded(
         raise ValueError(f"{name} holds NaN or infinite values.")
 
 
-def check_pairs(words: int, regions: int) -> None:
-    """Refuse batches of words and regions that cannot be paired: equal sizes, or one of them 1."""
+def check_pairs(
+    sentences: int,
+    images: int,
+    text_indices: torch.Tensor | None = None,
+    image_indices: torch.Tensor | None = None,
+) -> int:
+    """Refuse batches of words and regions that cannot be paired, and say how many pairs there are.
+
+    Sizes must be equal, or one of them 1; where indices (B,) say which sentences or images make up the pairs, theirs
+    count.
+
+    Raises:
+        TypeError: indices that are no tensor of whole numbers.
+        ValueError: sizes that do not fit, indices of another rank, or, on CPU, rows that are not there.
+    """
+    for name, indices, size in (("text_indices", text_indices, sentences), ("image_indices", image_indices, images)):
+        if indices is None:
+            continue
+        _check_rank(name, indices, "(pairs,)", 1)
+        if indices.is_floating_point() or indices.dtype == torch.bool:
+            raise TypeError(f"{name} must be whole numbers, got {indices.dtype}.")
+        if values_may_be_read(indices) and not ((indices >= 0) & (indices < size)).all():
+            low, high = indices.min().item(), indices.max().item()
+            raise ValueError(f"{name} must lie in 0..{size - 1}, the rows that are there, got {low}..{high}.")
+    words = sentences if text_indices is None else len(text_indices)
+    regions = images if image_indices is None else len(image_indices)
     if words != regions and 1 not in (words, regions):
         raise ValueError(
-            f"input_ids has a batch of {words} but visual_feats one of {regions}: give one image per question, or a "
-            "single image for all."
+            f"input_ids has a batch of {words} but visual_feats one of {regions}: give one image per question, a "
+            "single image for all, or image_indices that say which belong together."
         )
+    return max(words, regions)
 
 
 def check_pretraining_labels(
@@ -162,14 +187,15 @@ def check_pretraining_labels(
         assert config.num_qa_labels is not None
         check_answer_labels(ans, words[0], config.num_qa_labels, "ans")
     if obj_labels is not None and config.task_obj_predict:
-        _check_visual_labels(config, obj_labels, regions)
+        check_visual_labels(config, obj_labels, regions)
     if grounding_labels is not None and config.task_grounding:
         check_class_ids("grounding_labels", grounding_labels, (*words, regions[1]), 2)
     if count_labels is not None and config.task_grounding:
         check_class_ids("count_labels", count_labels, words, config.num_count_labels)
 
 
-def _check_visual_labels(config: LxmertConfig, obj_labels: VisualLabels, regions: tuple[int, ...]) -> None:
+def check_visual_labels(config: LxmertConfig, obj_labels: VisualLabels, regions: tuple[int, ...]) -> None:
+    """Refuse labels of regions that do not fit their number (B, R) or the configuration; errors as above."""
     if not isinstance(obj_labels, Mapping):
         raise TypeError(f"obj_labels must be a dictionary by visual task, got {type(obj_labels).__name__}.")
     classes = {"obj": config.num_object_labels, "attr": config.num_attr_labels}

@@ -1,5 +1,7 @@
 """Heads on the three outputs of `LxmertModel` (section 2.3)."""
 
+from collections.abc import Collection
+
 import torch
 from torch import nn
 from transformers.activations import ACT2FN, GELUActivation
@@ -92,7 +94,7 @@ class LxmertVisualObjHead(nn.Module):
             {name: nn.Linear(config.hidden_size, width) for name, width in widths.items() if width}
         )
 
-    def forward(self, states: torch.Tensor) -> dict[str, torch.Tensor]:
-        """(B, R, H) to `obj` (B, R, num_object_labels), `attr` (B, R, num_attr_labels), `feat` (B, R, D)."""
+    def forward(self, states: torch.Tensor, names: Collection[str] | None = None) -> dict[str, torch.Tensor]:
+        """(..., H) to `obj` (..., num_object_labels), `attr` (..., num_attr_labels), `feat` (..., D); only `names`."""
         states = self.transform(states)
-        return {name: decoder(states) for name, decoder in self.decoder_dict.items()}
+        return {name: decoder(states) for name, decoder in self.decoder_dict.items() if names is None or name in names}

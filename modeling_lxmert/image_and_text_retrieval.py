@@ -69,6 +69,10 @@ class LxmertForImageAndTextRetrieval(LxmertPreTrainedModel):
         return_dict: bool | None = None,
         encoded_text: torch.Tensor | None = None,
         encoded_regions: torch.Tensor | None = None,
+        text_indices: torch.Tensor | None = None,
+        image_indices: torch.Tensor | None = None,
+        word_count: int | None = None,
+        region_count: int | None = None,
     ) -> LxmertForImageAndTextRetrievalOutput | tuple:
         """Judge B pairs of a text and an image; arguments and errors as in `LxmertModel.forward`.
 
@@ -95,6 +99,10 @@ class LxmertForImageAndTextRetrieval(LxmertPreTrainedModel):
             encoded_text=encoded_text,
             encoded_regions=encoded_regions,
             pooled_only=True,
+            text_indices=text_indices,
+            image_indices=image_indices,
+            word_count=word_count,
+            region_count=region_count,
         )
         logits = self.cls(encoded.pooled_output)
         loss = None
@@ -170,12 +178,21 @@ class LxmertForImageAndTextRetrieval(LxmertPreTrainedModel):
         for rows in _slices(len(encoded_text) * count, pairs_per_tile, "pairs", progress):
             pairs = torch.arange(rows.start, rows.stop)
             length = int(lengths[pairs[-1] // count])
-            of_texts, of_images = (pairs // count).to(self.device), (pairs % count).to(self.device)
+            # the texts and images of the tile, and which of them make up each pair
+            (of_texts, text_indices), (of_images, image_indices) = (
+                (found.to(self.device), numbers.to(self.device))
+                for found, numbers in (
+                    torch.unique(pairs // count, return_inverse=True),
+                    torch.unique(pairs % count, return_inverse=True),
+                )
+            )
             logits = self(
                 encoded_text=encoded_text[of_texts, :length],
                 encoded_regions=encoded_regions[of_images],
                 attention_mask=None if text_mask is None else text_mask[of_texts, :length],
                 visual_attention_mask=None if image_mask is None else image_mask[of_images],
+                text_indices=text_indices,
+                image_indices=image_indices,
                 output_attentions=False,
                 output_hidden_states=False,
                 return_dict=True,

@@ -222,8 +222,10 @@ def loss_counts(batch: dict[str, Any]) -> dict[str, torch.Tensor]:
     counts = {name: _number_of_labels(batch[label]) for name, label in LABELS.items() if batch.get(label) is not None}
     if batch.get("obj_labels"):
         mask = batch.get("visual_attention_mask")
-        shape = next(iter(batch["obj_labels"].values()))[1]  # (B, R)
-        counts["regions"] = (torch.ones_like(shape) if mask is None else mask.expand(shape.shape)).float().sum()
+        shape = next(iter(batch["obj_labels"].values()))[1]  # (B, R), or (I, R) of images
+        regions = (torch.ones_like(shape) if mask is None else mask.expand(shape.shape)).float().sum(1)
+        indices = batch.get("image_indices")
+        counts["regions"] = (regions if indices is None else regions[indices]).sum()
     return {name: count.float() for name, count in counts.items()}
 
 

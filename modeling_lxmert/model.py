@@ -16,6 +16,7 @@ from lxmert.modeling_lxmert.embeddings import LxmertEmbeddings
 from lxmert.modeling_lxmert.encoders import CrossModalityLayerOutput, EncoderStates, LxmertEncoder
 from lxmert.modeling_lxmert.heads import LxmertLMPredictionHead
 from lxmert.modeling_lxmert.outputs import LxmertModelOutput
+from lxmert.modeling_lxmert.sequences import Sequences, pair
 
 logger = logging.get_logger(__name__)
 
@@ -128,9 +129,8 @@ class LxmertModel(LxmertPreTrainedModel):
         Args and errors as in `forward`.
         """
         check_words(self.config, input_ids, inputs_embeds, attention_mask, token_type_ids)
-        words = self.embeddings(input_ids, token_type_ids, inputs_embeds)
-        masks = attention_masks(self.config, words, None, attention_mask, None)
-        return self.encoder.language(words, masks).last
+        words = Sequences.of(self.embeddings(input_ids, token_type_ids, inputs_embeds), attention_mask, False)
+        return self.encoder.language(words.states, attention_masks(self.config, words, None)).last
 
     def encode_regions(
         self,
@@ -143,9 +143,8 @@ class LxmertModel(LxmertPreTrainedModel):
         Args and errors as in `forward`.
         """
         check_regions(self.config, visual_feats, visual_pos, visual_attention_mask)
-        regions = self.encoder.visn_fc(visual_feats, visual_pos)
-        masks = attention_masks(self.config, None, regions, None, visual_attention_mask)
-        return self.encoder.object_relationship(regions, masks).last
+        regions = Sequences.of(self.encoder.visn_fc(visual_feats, visual_pos), visual_attention_mask, False)
+        return self.encoder.object_relationship(regions.states, attention_masks(self.config, None, regions)).last
 
     def forward(
         self,
@@ -162,6 +161,11 @@ class LxmertModel(LxmertPreTrainedModel):
         encoded_text: torch.Tensor | None = None,
         encoded_regions: torch.Tensor | None = None,
         pooled_only: bool = False,
+        text_indices: torch.Tensor | None = None,
+        image_indices: torch.Tensor | None = None,
+        skip_padding: bool = False,
+        word_count: int | None = None,
+        region_count: int | None = None,
     ) -> LxmertModelOutput | tuple:
         """Run the encoders on B pairs of T wordpieces and R regions.
 
@@ -181,10 +185,17 @@ class LxmertModel(LxmertPreTrainedModel):
             encoded_regions: (B, R, H) or (1, R, H) from `encode_regions`, instead of `visual_feats` and
                 `visual_pos`. The masks still count.
             pooled_only: return the pooled output without the states of words and regions, of which the last
-                cross-modality layer then computes only what leads to it. No effect where hidden states or attention
-                maps are asked for.
+                cross-modality layer then computes only what leads to it, and nothing of padding.
+            text_indices: (B,), for each pair the row of its sentence, where words are those of C sentences.
+            image_indices: (B,), for each pair the row of its image, where regions are those of I images; each image is
+                encoded once for all its sentences.
+            skip_padding: leave padded words out, which `language_output` then gives as zeros.
+            word_count: the number of words that are no padding, or more; [CLS] counts always. Without it padding is
+                left out on CPU only, and never in a compiled model: elsewhere counting would wait for the device.
+            region_count: likewise of regions, which are left out with `pooled_only`.
 
-        A batch of 1 on either side is paired with every item of the other: one image serves many questions.
+        A batch of 1 on either side is paired with every item of the other: one image serves many questions. Neither
+        `pooled_only` nor `skip_padding` has an effect where hidden states or attention maps are asked for.
 
         Raises:
             TypeError: an unknown keyword.
@@ -196,30 +207,47 @@ class LxmertModel(LxmertPreTrainedModel):
         output_hidden_states = config.output_hidden_states if output_hidden_states is None else output_hidden_states
         return_dict = config.return_dict if return_dict is None else return_dict
 
-        words = self._embed_or_take_text(input_ids, inputs_embeds, attention_mask, token_type_ids, encoded_text)
-        regions = self._embed_or_take_regions(visual_feats, visual_pos, visual_attention_mask, encoded_regions)
-        check_pairs(words.shape[0], regions.shape[0])
-        words, attention_mask = _as_batch(words, attention_mask, regions.shape[0])
-        regions, visual_attention_mask = _as_batch(regions, visual_attention_mask, words.shape[0])
-        masks = attention_masks(
-            config, words, regions, attention_mask, visual_attention_mask, self._implementation(output_attentions)
-        )
+        whole = output_attentions or output_hidden_states
+        pooled_only, skip_padding = pooled_only and not whole, (pooled_only or skip_padding) and not whole
 
+        words = Sequences.of(
+            self._embed_or_take_text(input_ids, inputs_embeds, attention_mask, token_type_ids, encoded_text),
+            attention_mask,
+            skip_padding,
+            word_count,
+        )
+        regions = Sequences.of(
+            self._embed_or_take_regions(visual_feats, visual_pos, visual_attention_mask, encoded_regions),
+            visual_attention_mask,
+            pooled_only,
+            region_count,
+        )
+        pairs = check_pairs(words.shape[0], regions.shape[0], text_indices, image_indices)
+        if whole:  # hidden states and maps of every pair
+            words, regions, _ = pair(words, regions, pairs, text_indices, image_indices, False, False)
+            text_indices = image_indices = None
+        implementation = self._implementation(output_attentions)
         language = vision = None
         if encoded_text is None:
-            language = self.encoder.language(words, masks)
-            words = language.last
+            language = self.encoder.language(words.states, attention_masks(config, words, None, implementation))
+            words = words._replace(states=language.last)
         if encoded_regions is None:
-            vision = self.encoder.object_relationship(regions, masks)
-            regions = vision.last
-        pooled_only = pooled_only and not (output_attentions or output_hidden_states)
-        cross = self.encoder.cross_modality(words, regions, masks, pooled_only)
-        last_words, last_regions = (cross[-1].words, cross[-1].regions) if cross else (words, regions)
+            masks = attention_masks(config, None, regions, implementation)
+            vision = self.encoder.object_relationship(regions.states, masks)
+            regions = regions._replace(states=vision.last)
+        words, regions, origin = pair(words, regions, pairs, text_indices, image_indices, skip_padding, pooled_only)
+        masks = attention_masks(config, words, regions, implementation)
+        cross = self.encoder.cross_modality(words.states, regions.states, masks, pooled_only, origin)
 
+        if cross:
+            words = words._replace(states=cross[-1].words)
+        if cross and cross[-1].regions is not None:
+            regions = regions._replace(states=cross[-1].regions)
+        cls = words.states if cross and pooled_only else words.first  # (B, 1, H)
         output = LxmertModelOutput(
-            language_output=None if pooled_only else last_words,
-            vision_output=None if pooled_only else last_regions,
-            pooled_output=self.pooler(last_words),
+            language_output=None if pooled_only else words.padded,
+            vision_output=None if pooled_only else regions.padded,
+            pooled_output=self.pooler(cls),
             **(_hidden_states(language, vision, cross) if output_hidden_states else {}),
             **(_attention_maps(language, vision, cross) if output_attentions else {}),
         )
@@ -268,15 +296,6 @@ class LxmertModel(LxmertPreTrainedModel):
                 f"Attention maps do not come out of {chosen!r} attention: calls that ask for them run eager."
             )
         return "eager"
-
-
-def _as_batch(states: torch.Tensor, mask: torch.Tensor | None, batch: int) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Repeat states (1, N, H) and their mask (1, N) for a batch, without copying; others are left as they are."""
-    if states.shape[0] == 1 and batch > 1:
-        states = states.expand(batch, -1, -1)
-    if mask is not None and mask.shape[0] == 1 and batch > 1:
-        mask = mask.expand(batch, -1)
-    return states, mask
 
 
 def _hidden_states(

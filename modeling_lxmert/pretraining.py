@@ -1,6 +1,5 @@
 """`LxmertForPreTraining`: the paper's five pre-training tasks (section 3.1), and grounding."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -9,7 +8,11 @@ from transformers import initialization
 
 from lxmert.configuration import LxmertConfig
 from lxmert.modeling_lxmert.answers import LxmertAnswering
-from lxmert.modeling_lxmert.checks import VisualLabels, check_pretraining_labels
+from lxmert.modeling_lxmert.checks import (
+    VisualLabels,
+    check_pretraining_labels,
+    check_visual_labels,
+)
 from lxmert.modeling_lxmert.grounding import LxmertGroundingHead
 from lxmert.modeling_lxmert.heads import LxmertPreTrainingHeads, LxmertVisualAnswerHead, LxmertVisualObjHead
 from lxmert.modeling_lxmert.losses import (
@@ -25,6 +28,8 @@ from lxmert.modeling_lxmert.losses import (
 )
 from lxmert.modeling_lxmert.model import LxmertModel
 from lxmert.modeling_lxmert.outputs import LxmertForPreTrainingOutput, LxmertModelOutput
+from lxmert.modeling_lxmert.packing import marked_positions
+from lxmert.modeling_lxmert.pretraining_targets import PretrainingTargets, at_labels, labels_are_hidden
 
 Tensors = dict[str, torch.Tensor]
 Parts = dict[str, tuple[torch.Tensor, torch.Tensor | None]]  # by task: loss, right and judged
@@ -137,6 +142,11 @@ class LxmertForPreTraining(LxmertAnswering):
         loss_counts: Tensors | None = None,
         grounding_labels: torch.Tensor | None = None,
         count_labels: torch.Tensor | None = None,
+        image_indices: torch.Tensor | None = None,
+        word_count: int | None = None,
+        region_count: int | None = None,
+        labelled_word_count: int | None = None,
+        masked_region_count: int | None = None,
     ) -> LxmertForPreTrainingOutput | tuple:
         """Predict what was masked; encoder arguments and errors as in `LxmertModel.forward`.
 
@@ -150,11 +160,16 @@ class LxmertForPreTraining(LxmertAnswering):
                 (B, R).
             matched_label: (B,), 1 where the sentence belongs to the image, 0 where not.
             ans: (B,) class ids of answers, or (B, num_qa_labels) scores in [0, 1].
-            return_logits: False computes the vocabulary's logits at the labelled words only and returns neither them
-                nor the predictions about regions, pairs and counts.
+            return_logits: False leaves out padded words, computes the vocabulary's logits at the labelled words and
+                features at the masked regions only, and returns neither them nor what is predicted about regions,
+                pairs and counts.
             loss_counts: divide the losses' sums instead of the batch's own counts; see `losses.loss_counts`.
             grounding_labels: (B, T, R) of any integer type, 1 where the phrase of a word means a region, 0 where not.
             count_labels: (B, T), class ids of how many regions the phrase of a word means.
+            image_indices: (B,), see `LxmertModel.forward`; `obj_labels` then has one row for each of the I images.
+            word_count, region_count: see `LxmertModel.forward`.
+            labelled_word_count: the number of words with a label, or more; found on CPU without it.
+            masked_region_count: likewise of masked regions, those of an image once for each of its sentences.
 
         Raises:
             TypeError: labels of the wrong type.
@@ -162,6 +177,7 @@ class LxmertForPreTraining(LxmertAnswering):
                 without the mask of `obj_labels["feat"]`.
         """
         return_dict = self.config.return_dict if return_dict is None else return_dict
+        skip_padding = not (return_logits or labels_are_hidden(attention_mask, labels, grounding_labels, count_labels))
         encoded = self.lxmert(
             input_ids=input_ids,
             visual_feats=visual_feats,
@@ -175,12 +191,32 @@ class LxmertForPreTraining(LxmertAnswering):
             return_dict=True,
             encoded_text=encoded_text,
             encoded_regions=encoded_regions,
+            image_indices=image_indices,
+            skip_padding=skip_padding,
+            word_count=word_count,
+            region_count=region_count,
         )
+        assert encoded.vision_output is not None
+        assert encoded.pooled_output is not None
+        if image_indices is not None and obj_labels is not None:
+            images = next(len(given) for given in (visual_feats, encoded_regions) if given is not None)
+            check_visual_labels(self.config, obj_labels, (images, encoded.vision_output.shape[1]))
+            obj_labels = {
+                name: (classes[image_indices], weights[image_indices])
+                for name, (classes, weights) in obj_labels.items()
+            }
         given = (labels, obj_labels, matched_label, ans, grounding_labels, count_labels)
         check_pretraining_labels(self.config, encoded, *given)
-        assert encoded.pooled_output is not None
-        targets = _Targets(
-            labels, obj_labels or {}, matched_label, ans, grounding_labels, count_labels, loss_counts or {}
+        targets = PretrainingTargets(
+            labels,
+            obj_labels or {},
+            matched_label,
+            ans,
+            grounding_labels,
+            count_labels,
+            loss_counts or {},
+            labelled_word_count,
+            masked_region_count,
         )
         parts: Parts = {}
         logits = self._predict_words(encoded, targets, parts, return_logits)
@@ -208,22 +244,21 @@ class LxmertForPreTraining(LxmertAnswering):
         return output if return_dict else output.to_tuple()
 
     def _predict_words(
-        self, encoded: LxmertModelOutput, targets: "_Targets", parts: Parts, return_logits: bool
+        self, encoded: LxmertModelOutput, targets: PretrainingTargets, parts: Parts, return_logits: bool
     ) -> torch.Tensor | None:
         states, labels = encoded.language_output, targets.labels
         assert states is not None
         if labels is None or not self.config.task_mask_lm:
             return self.cls.predictions(states) if return_logits else None
         if not return_logits:
-            labelled = labels >= 0
-            states, labels = states[labelled], labels[labelled]  # (words with a label, H)
+            states, labels = at_labels(states, labels, targets.labelled_word_count)
         logits = self.cls.predictions(states)
         loss = masked_language_modelling_loss(logits, labels, targets.counts.get("mask_lm"))
         parts["mask_lm"] = loss, right_and_judged(logits, labels)
         return logits if return_logits else None
 
     def _judge_pairs(
-        self, pooled: torch.Tensor, targets: "_Targets", parts: Parts
+        self, pooled: torch.Tensor, targets: PretrainingTargets, parts: Parts
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Scores of matching (B, 2) and of the answers (B, num_qa_labels)."""
         matching = self.cls.seq_relationship(pooled)
@@ -241,30 +276,47 @@ class LxmertForPreTraining(LxmertAnswering):
         return matching, answers
 
     def _predict_regions(
-        self, encoded: LxmertModelOutput, targets: "_Targets", parts: Parts, return_logits: bool
+        self, encoded: LxmertModelOutput, targets: PretrainingTargets, parts: Parts, return_logits: bool
     ) -> Tensors | None:
         obj_labels, count = targets.obj_labels, targets.counts.get("regions")
         if not self.config.task_obj_predict or not (return_logits or obj_labels):
             return None
-        predictions = self.obj_predict_head(encoded.vision_output)
-        features, masked = obj_labels.get("feat", (None, None))  # (B, R, D), (B, R)
+        states = encoded.vision_output
+        assert states is not None
+        _, masked = obj_labels.get("feat", (None, None))  # (B, R, D), (B, R)
+        masks: dict[str, Any] = dict.fromkeys(self.obj_predict_head.decoder_dict, masked)
+        rows = None if return_logits or masked is None else marked_positions(masked, targets.masked_region_count)
+        if rows is None:
+            predictions = self.obj_predict_head(states)
+        else:
+            assert masked is not None
+            count = torch.tensor(masked.numel(), device=masked.device) if count is None else count
+            there = masks.keys() if self.config.visual_label_regions == "masked" else masks.keys() & {"feat"}
+            everywhere = masks.keys() - there
+            predictions = self.obj_predict_head(states, everywhere) if everywhere else {}
+            predictions |= self.obj_predict_head(rows.take(states), there)
+            # What is predicted at n masked regions only has n labels, and 0 where a row only fills up.
+            obj_labels = {
+                name: (rows.take(labels), rows.take(weights)) if name in there else (labels, weights)
+                for name, (labels, weights) in obj_labels.items()
+            }
+            masks |= dict.fromkeys(there, rows.take(masked) * rows.real)
         normalizer = self.config.visual_loss_normalizer
         for name in ("obj", "attr"):
             if name in predictions and name in obj_labels:
-                classes, weights = obj_labels[name]  # (B, R) each
-                if self.config.visual_label_regions == "masked":
-                    assert masked is not None  # checked above
-                    weights = masked
+                classes, weights = obj_labels[name]  # (B, R) each, or (n,)
+                if self.config.visual_label_regions == "masked" and masks[name] is not None:  # checked above
+                    weights = masks[name]
                 loss = normalizer * detected_label_loss(predictions[name], classes, weights, count)
-                parts[name] = loss, right_and_judged(predictions[name], classes, masked)
-        if "feat" in predictions and features is not None and masked is not None:
-            distance = self.config.visual_feat_distance
-            loss = feature_regression_loss(predictions["feat"], features, masked, distance, count)
+                parts[name] = loss, right_and_judged(predictions[name], classes, masks[name])
+        if "feat" in predictions and "feat" in obj_labels:
+            distance, features = self.config.visual_feat_distance, obj_labels["feat"][0]
+            loss = feature_regression_loss(predictions["feat"], features, masks["feat"], distance, count)
             parts["feat"] = normalizer * loss, None
         return predictions if return_logits else None
 
     def _ground_words(
-        self, encoded: LxmertModelOutput, targets: "_Targets", parts: Parts, return_logits: bool
+        self, encoded: LxmertModelOutput, targets: PretrainingTargets, parts: Parts, return_logits: bool
     ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
         """Logits of grounding (B, T, R) and of counts (B, T, num_count_labels)."""
         grounding, count = targets.grounding_labels, targets.count_labels
@@ -278,16 +330,3 @@ class LxmertForPreTraining(LxmertAnswering):
             loss = counting_loss(numbers, count, targets.counts.get("count"))
             parts["count"] = self.config.count_loss_weight * loss, right_and_judged(numbers, count)
         return (pairs, numbers) if return_logits else (None, None)
-
-
-@dataclass(frozen=True)
-class _Targets:
-    """What is to be predicted, and by what the losses are divided."""
-
-    labels: torch.Tensor | None
-    obj_labels: VisualLabels
-    matched_label: torch.Tensor | None
-    ans: torch.Tensor | None
-    grounding_labels: torch.Tensor | None
-    count_labels: torch.Tensor | None
-    counts: Tensors

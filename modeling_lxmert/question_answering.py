@@ -48,6 +48,9 @@ class LxmertForQuestionAnswering(LxmertAnswering):
         return_dict: bool | None = None,
         encoded_text: torch.Tensor | None = None,
         encoded_regions: torch.Tensor | None = None,
+        image_indices: torch.Tensor | None = None,
+        word_count: int | None = None,
+        region_count: int | None = None,
     ) -> LxmertForQuestionAnsweringOutput | tuple:
         """Score the answers to B questions; arguments and errors as in `LxmertModel.forward`.
 
@@ -74,6 +77,9 @@ class LxmertForQuestionAnswering(LxmertAnswering):
             encoded_text=encoded_text,
             encoded_regions=encoded_regions,
             pooled_only=True,
+            image_indices=image_indices,
+            word_count=word_count,
+            region_count=region_count,
         )
         scores = self.answer_head(encoded.pooled_output)
         loss = None

@@ -61,6 +61,8 @@ class LxmertForVisualReasoning(LxmertPreTrainedModel):
         return_dict: bool | None = None,
         encoded_text: torch.Tensor | None = None,
         encoded_regions: torch.Tensor | None = None,
+        word_count: int | None = None,
+        region_count: int | None = None,
     ) -> LxmertForVisualReasoningOutput | tuple:
         """Judge B sentences, each about a left and a right image; other arguments and errors as `LxmertModel.forward`.
 
@@ -72,6 +74,7 @@ class LxmertForVisualReasoning(LxmertPreTrainedModel):
             encoded_regions: (B, 2, R, H), from `encode_regions` of each image, instead of `visual_feats` and
                 `visual_pos`.
             labels: (B,), 1 for true, 0 for false, -100 or -1 for none.
+            word_count, region_count: see `LxmertModel.forward`.
 
         A batch of 1 on either side is paired with every item of the other, as in `LxmertModel.forward`.
 
@@ -94,23 +97,27 @@ class LxmertForVisualReasoning(LxmertPreTrainedModel):
             check_encoded("encoded_regions", encoded_regions, "visual_attention_mask", mask, size, pairs=True)
         sentences = next(len(given) for given in (encoded_text, input_ids, inputs_embeds) if given is not None)
         pairs = next(len(given) for given in (encoded_regions, visual_feats) if given is not None)
-        check_pairs(sentences, pairs)
-        batch = max(sentences, pairs)
-        # (B, ...) to (2B, ...): each sentence twice; (B, 2, ...) to (2B, ...): left, right, left, right
+        batch = check_pairs(sentences, pairs)
+        each = torch.arange(batch, device=self.device)
+        # Sentences 0, 0, 1, 1, ... with images left, right, left, right, ...; each sentence is encoded once.
         encoded = self.lxmert(
-            input_ids=_twice(input_ids, batch),
-            visual_feats=_in_one_row(visual_feats, batch),
-            visual_pos=_in_one_row(visual_pos, batch),
-            attention_mask=_twice(attention_mask, batch),
-            visual_attention_mask=_in_one_row(visual_attention_mask, batch),
-            token_type_ids=_twice(token_type_ids, batch),
-            inputs_embeds=_twice(inputs_embeds, batch),
+            input_ids=input_ids,
+            visual_feats=_in_one_row(visual_feats),
+            visual_pos=_in_one_row(visual_pos),
+            attention_mask=attention_mask,
+            visual_attention_mask=_in_one_row(visual_attention_mask),
+            token_type_ids=token_type_ids,
+            inputs_embeds=inputs_embeds,
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
             return_dict=True,
-            encoded_text=_twice(encoded_text, batch),
-            encoded_regions=_in_one_row(encoded_regions, batch),
+            encoded_text=encoded_text,
+            encoded_regions=_in_one_row(encoded_regions),
             pooled_only=True,
+            text_indices=each.repeat_interleave(2) if sentences == batch else torch.zeros_like(each).repeat(2),
+            image_indices=None if pairs == batch else torch.arange(2, device=self.device).repeat(batch),
+            word_count=word_count,
+            region_count=region_count,
         )
         logits = self.answer_head(encoded.pooled_output.unflatten(0, (batch, 2)).flatten(1))
         loss = None
@@ -128,15 +135,6 @@ class LxmertForVisualReasoning(LxmertPreTrainedModel):
         return LxmertPreTrainedModel._finalize_model_loading(model, load_config, loading_info)
 
 
-def _twice(tensor: torch.Tensor | None, batch: int) -> torch.Tensor | None:
-    """(B, ...) or (1, ...) of sentences to (2B, ...), once for each image of a pair."""
-    return None if tensor is None else _as_batch(tensor, batch).repeat_interleave(2, dim=0)
-
-
-def _in_one_row(tensor: torch.Tensor | None, batch: int) -> torch.Tensor | None:
-    """(B, 2, ...) or (1, 2, ...) of pairs to (2B, ...)."""
-    return None if tensor is None else _as_batch(tensor, batch).flatten(0, 1)
-
-
-def _as_batch(tensor: torch.Tensor, batch: int) -> torch.Tensor:
-    return tensor.expand(batch, *tensor.shape[1:]) if len(tensor) == 1 else tensor
+def _in_one_row(tensor: torch.Tensor | None) -> torch.Tensor | None:
+    """(B, 2, ...) of pairs to (2B, ...)."""
+    return None if tensor is None else tensor.flatten(0, 1)

@@ -10,6 +10,7 @@ import transformers
 from transformers import AutoModelForZeroShotImageClassification
 
 from lxmert import LxmertConfig, LxmertForImageAndTextRetrieval, LxmertForPreTraining, LxmertForQuestionAnswering
+from lxmert.modeling_lxmert.attention import AttentionMasks
 from tests.conftest import SMALL, make_batch, make_masks
 
 Tensors = dict[str, torch.Tensor]
@@ -61,9 +62,14 @@ def pair_by_pair(model: LxmertForImageAndTextRetrieval, texts: Tensors, images: 
 
 @contextmanager
 def counted_rows(module: torch.nn.Module) -> Iterator[list[int]]:
-    """How many items each call of the module had."""
+    """How many items each call of the module had, padded or packed."""
     rows: list[int] = []
-    handle = module.register_forward_hook(lambda _, arguments, output: rows.append(len(arguments[0])))
+
+    def count(_: torch.nn.Module, arguments: tuple, __: object) -> None:
+        packing = next((given.words for given in arguments if isinstance(given, AttentionMasks)), None)
+        rows.append(len(arguments[0] if packing is None else packing.places))
+
+    handle = module.register_forward_hook(count)
     try:
         yield rows
     finally:
@@ -106,7 +112,12 @@ def test_each_encoder_runs_once_for_each_item(model: LxmertForImageAndTextRetrie
 def test_tiles_are_no_wider_than_their_longest_text(model: LxmertForImageAndTextRetrieval) -> None:
     texts, images = texts_and_images()
     widths: list[int] = []
-    hook = model.lxmert.encoder.x_layers[0].register_forward_hook(lambda _, given, __: widths.append(given[0].shape[1]))
+
+    def width(_: torch.nn.Module, given: tuple, __: object) -> None:
+        words, _, masks = given[:3]
+        widths.append(words.shape[1] if masks.words is None else masks.words.longest)
+
+    hook = model.lxmert.encoder.x_layers[0].register_forward_hook(width)
     model.score_all_pairs(texts, images, pairs_per_tile=5, progress=False)
     hook.remove()
     assert widths == sorted(texts["attention_mask"].cumsum(1).argmax(1).add(1).tolist())

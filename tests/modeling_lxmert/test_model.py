@@ -8,7 +8,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from lxmert import LxmertConfig, LxmertForQuestionAnswering, LxmertModel
-from lxmert.modeling_lxmert.encoders import first_queries
+from lxmert.modeling_lxmert import packing
 from tests.conftest import make_batch, make_masks
 
 MAP_SHAPES = {  # of 4 heads, 9 words, 5 regions
@@ -105,8 +105,12 @@ def test_maps_of_an_encoder_that_did_not_run_are_missing(small_model: LxmertForQ
 def test_flash_kernels_get_only_self_attention_when_there_is_padding(
     small_model: LxmertForQuestionAnswering, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They drop queries by the keys' mask, which would be wrong across modalities; a stand-in records its calls."""
+    """They drop queries by the keys' mask, which would be wrong across modalities; a stand-in records its calls.
+
+    Where all padding is left out, they serve everywhere: test_packing.py.
+    """
     calls = []
+    monkeypatch.setattr(packing, "LEAST_PADDING", 1.0)
 
     def stand_in(module, query, key, value, attention_mask, **kwargs):  # type: ignore[no-untyped-def]
         calls.append((query.shape[2], key.shape[2]))
@@ -245,12 +249,3 @@ def test_the_last_layer_computes_what_is_needed(
         whole = model(**make_batch(), pooled_only=True, **{asked: True})
         assert whole.vision_output.shape == (3, 5, 32)
         assert whole.language_output.shape == (3, 9, 32)
-
-
-def test_kernels_with_masks_of_their_own_get_all_queries() -> None:
-    four = torch.zeros(2, 1, 5, 5)
-    assert first_queries(None) == (1, None)
-    first, mask = first_queries(four)
-    assert (first, mask.shape) == (1, (2, 1, 1, 5))
-    two = torch.ones(2, 5)
-    assert first_queries(two) == (None, two)
