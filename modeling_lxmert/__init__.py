@@ -13,6 +13,7 @@ from lxmert.modeling_lxmert.outputs import (
 )
 from lxmert.modeling_lxmert.pretraining import LxmertForPreTraining
 from lxmert.modeling_lxmert.question_answering import LxmertForQuestionAnswering
+from lxmert.modeling_lxmert.region_cache import EncodedRegionCache
 from lxmert.modeling_lxmert.starting_points import (
     StartReport,
     start_from_original,
@@ -22,6 +23,7 @@ from lxmert.modeling_lxmert.visual_reasoning import LxmertForVisualReasoning
 
 __all__ = [
     "AnswerReport",
+    "EncodedRegionCache",
     "LxmertForImageAndTextRetrieval",
     "LxmertForImageAndTextRetrievalOutput",
     "LxmertForPreTraining",
