@@ -56,7 +56,7 @@ def test_settings_choose_the_optimiser(tmp_path: Path) -> None:
 
 def test_a_closure_is_evaluated() -> None:
     parameter = torch.nn.Parameter(torch.ones(1))
-    optimizer = UncorrectedAdamW([parameter], lr=0.5)
+    optimizer = UncorrectedAdamW([parameter], lr=0.5, eps=0.0)
 
     def closure() -> float:
         loss = (3 * parameter).sum()
