@@ -62,10 +62,22 @@ class EpochBatches(Sampler[list[Key]]):
         batch_size: examples in a batch of one process.
         seed: of the order.
         processes: how many share the batches.
+        images: (examples,), numbers of the images that they are about, to keep examples of one image together.
+        sentences_per_image: so many at most follow one another; which of an image's examples do is drawn anew in every
+            epoch. The end of a batch may part them.
     """
 
-    def __init__(self, examples: int, batch_size: int, seed: int, processes: int = 1):
+    def __init__(
+        self,
+        examples: int,
+        batch_size: int,
+        seed: int,
+        processes: int = 1,
+        images: torch.Tensor | None = None,
+        sentences_per_image: int = 1,
+    ):
         self.examples, self.seed, self.processes = examples, seed, processes
+        self.images, self.sentences_per_image = images, sentences_per_image
         self._size = batch_size
         self._epoch, self._skipped = 0, 0
         self._order: tuple[int, torch.Tensor] | None = None
@@ -99,5 +111,24 @@ class EpochBatches(Sampler[list[Key]]):
     def _order_of(self, epoch: int) -> torch.Tensor:
         if self._order is None or self._order[0] != epoch:
             generator = torch.Generator().manual_seed(stable_seed("order", self.seed, epoch))
-            self._order = epoch, torch.randperm(self.examples, generator=generator)
+            order = torch.randperm(self.examples, generator=generator)
+            if self.images is not None and self.sentences_per_image > 1:
+                order = order[_by_groups(self.images[order], self.sentences_per_image, generator)]
+            self._order = epoch, order
         return self._order[1]
+
+
+def _by_groups(images: torch.Tensor, size: int, generator: torch.Generator) -> torch.Tensor:
+    """(N,), positions in an order in which up to `size` of one image follow one another, the groups shuffled.
+
+    Args:
+        images: (N,), numbers of images.
+        size: of a group; the last of an image may be smaller.
+        generator: of the order of the groups.
+    """
+    positions = images.argsort(stable=True)  # image by image
+    lengths = images[positions].unique_consecutive(return_counts=True)[1]
+    ranks = torch.arange(len(images)) - (lengths.cumsum(0) - lengths).repeat_interleave(lengths)  # within the image
+    numbers = (ranks % size == 0).cumsum(0) - 1  # of the group that each belongs to
+    places = torch.randperm(int(numbers[-1]) + 1, generator=generator)[numbers]
+    return positions[places.argsort(stable=True)]

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import send_to_device
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
@@ -96,7 +97,8 @@ def answer_all(
 ) -> Predictions:
     """Answer questions with a finished model; all processes that torchrun or Accelerate started take their share.
 
-    Questions that are longer than the processor's tokenizer takes are cut, as in training.
+    Questions that are longer than the processor's tokenizer takes are cut, as in training. An image about which a batch
+    has several questions is encoded once: questions about one image are best next to each other.
 
     Args:
         model: with an answer head.
@@ -120,7 +122,16 @@ def answer_all(
     accelerator = Accelerator(cpu=not torch.accelerator.is_available())
     longest = min(processor.tokenizer.model_max_length, model.config.max_position_embeddings)
     label2id = model.config.label2id or {}
-    collate = AnswerCollator(processor, regions, label2id, withhold, unknown_answers="ignore", max_length=longest)
+    about_one_image = len(questions[0].image_ids) == 1
+    collate = AnswerCollator(
+        processor,
+        regions,
+        label2id,
+        withhold,
+        unknown_answers="ignore",
+        max_length=longest,
+        share_images=about_one_image,
+    )
     rows: Any = questions
     prepared, loader = accelerator.prepare(model, DataLoader(rows, batch_size, collate_fn=collate, num_workers=workers))
     return predict_answers(prepared, loader, questions, model.config.id2label, accelerator, description)
@@ -138,7 +149,7 @@ def _choose(
     hidden = description is None or (accelerator is not None and not accelerator.is_main_process)
     try:
         for batch in tqdm(loader, desc=description, unit=" batches", disable=hidden):
-            batch = {name: tensor.to(device) for name, tensor in batch.items()}
+            batch = send_to_device(batch, device)
             labels = batch.pop("labels")
             probabilities, chosen = model(**batch).logits.float().softmax(-1).max(-1)
             if labels.dim() > 1:

@@ -26,6 +26,8 @@ from transformers.utils import logging
 
 from lxmert.modeling_lxmert import LxmertPreTrainedModel
 from lxmert.training.batches import EpochBatches, EpochExamples, groups, stable_seed
+from lxmert.training.compiling import compiled_layers
+from lxmert.training.feeding import Feeding
 from lxmert.training.optimizer import make_optimizer
 from lxmert.training.resume import Progress, SavedStates, fingerprint, put_back, write_whole, written_whole
 from lxmert.training.settings import TrainingSettings
@@ -67,7 +69,8 @@ def train(model: LxmertPreTrainedModel, task: Task, settings: TrainingSettings) 
 
     Raises:
         ValueError: no example to train or validate on; an unfinished state that is not to be resumed, or another
-            run's; sharding (FSDP) without an accelerator.
+            run's; sharding (FSDP) without an accelerator; `sentences_per_image` or `resident_regions` for a task that
+            they do not fit, or more regions than the device has memory for.
         FloatingPointError: a loss or gradient that is not finite. The optimiser has not stepped with it, checkpoints
             and states stay as they were.
     """
@@ -80,7 +83,10 @@ def train(model: LxmertPreTrainedModel, task: Task, settings: TrainingSettings) 
     for name in ("training", "validation"):
         if not len(getattr(task, name)):
             raise ValueError(f"Task {task.name} has no {name} example.")
-    with _frozen(model, model.parameters_without_gradient()):
+    with (
+        _frozen(model, model.parameters_without_gradient()),
+        compiled_layers(model) if settings.compile_layers else nullcontext(),
+    ):
         return _Run(model, task, settings).train()
 
 
@@ -108,7 +114,9 @@ class _Run:
         processes = self.accelerator.num_processes
         self.examples = EpochExamples(task.training)
         self.states = SavedStates(output_dir, self.accelerator, fingerprint(model, task, settings, processes))
-        self.order = EpochBatches(len(task.training), settings.batch_size, settings.seed, processes)
+        self.feeding = Feeding(task, settings)
+        images, together = self.feeding.training_images(), settings.sentences_per_image
+        self.order = EpochBatches(len(task.training), settings.batch_size, settings.seed, processes, images, together)
         self.tally = Tally()
 
     def train(self) -> TrainingResult:
@@ -153,24 +161,26 @@ class _Run:
 
     def _prepare(self) -> None:
         settings = self.settings
+        self.feeding.load(self.accelerator.device, settings.progress and self.accelerator.is_main_process)
         Path(settings.output_dir).mkdir(parents=True, exist_ok=True)
         learning = [parameter for parameter in self.original.parameters() if parameter.requires_grad]
-        self.model, self.optimizer, self.training, self.validation = self.accelerator.prepare(
+        self.model, self.optimizer, *loaders = self.accelerator.prepare(
             self.original,
             make_optimizer(learning, settings),
-            self._loader(self.examples, batch_sampler=self.order),
-            self._loader(self.task.validation, batch_size=settings.evaluation_batch_size),
+            self._loader(self.examples, training=True, batch_sampler=self.order),
+            self._loader(self.task.validation, training=False, batch_size=settings.evaluation_batch_size),
         )
+        self.training, self.validation = map(self.feeding.filled, loaders)
         self.steps_per_epoch = math.ceil(len(self.training) / settings.gradient_accumulation_steps)
         self.steps = self.steps_per_epoch * settings.epochs
         self.schedule = get_linear_schedule_with_warmup(
             self.optimizer, round(self.steps * settings.warmup_share), self.steps
         )
 
-    def _loader(self, examples: Any, **batches: Any) -> DataLoader:
+    def _loader(self, examples: Any, training: bool, **batches: Any) -> DataLoader:
         return DataLoader(
             examples,
-            collate_fn=self.task.collate,
+            collate_fn=self.feeding.collate(training),
             num_workers=self.settings.workers,
             pin_memory=self.pinned,
             **batches,

@@ -12,11 +12,12 @@ from lxmert.modeling_lxmert import loss_counts
 from lxmert.modeling_lxmert.losses import LABELS
 from lxmert.modeling_lxmert.pretraining import TASKS
 from lxmert.processing import LxmertProcessor, RegionSource
+from lxmert.processing.region_table import RegionPlaces
 from lxmert.training.batches import stable_seed
 from lxmert.training.masking import PretrainingObjectives
-from lxmert.training.pretraining_collator import PretrainingCollator
+from lxmert.training.pretraining_collator import PretrainingCollator, counts_of
 from lxmert.training.pretraining_examples import PretrainingExamples
-from lxmert.training.task import Batch, Saveable, Task
+from lxmert.training.task import Batch, ImageFeed, Saveable, Task
 
 
 def pretraining_task(
@@ -41,11 +42,15 @@ def pretraining_task(
         max_length: largest number of wordpieces in a sentence.
         saved_with_model: what else is written beside the weights of every checkpoint.
     """
+
+    def collator(source: RegionSource | RegionPlaces, share_images: bool = False) -> PretrainingCollator:
+        return PretrainingCollator(processor, source, objectives, max_length, share_images)
+
     return Task(
         name=name,
         training=training,
         validation=validation,
-        collate=PretrainingCollator(processor, regions, objectives, max_length),
+        collate=collator(regions),
         measure=measure_pretraining,
         selection="loss",
         greater_is_better=False,
@@ -60,6 +65,7 @@ def pretraining_task(
             "wordpieces": stable_seed(*sorted(processor.tokenizer.get_vocab())),
         },
         saved_with_model=(processor, *saved_with_model),
+        images=ImageFeed(regions, collator, training.images, validation.images),
     )
 
 
@@ -76,7 +82,7 @@ def measure_pretraining(model: torch.nn.Module, loader: DataLoader, accelerator:
         `<task>_accuracy` where classes are chosen.
 
     Raises:
-        ValueError: nothing is to be predicted.
+        ValueError: nothing is to be predicted, or batches with shared images, whose examples cannot be told apart.
     """
     was_training = model.training
     model.eval()
@@ -133,10 +139,14 @@ def _without_duplicates(batch: Batch, accelerator: Accelerator) -> tuple[Batch, 
 
     Accelerate fills up the last round of batches with examples from the start, so that all processes work alike.
     """
+    if "image_indices" in batch:
+        raise ValueError("Measure batches with an image for each example: collate them without share_images.")
     size = len(batch["input_ids"])
     state = accelerator.gradient_state
     if not state.end_of_dataloader or state.remainder <= 0:
         return batch, 1
     real = min(max(state.remainder - accelerator.process_index * size, 0), size)
     kept: Any = recursively_apply(lambda tensor: tensor[: max(real, 1)], batch)
+    if "word_count" in kept:  # numbers of the whole batch
+        kept |= counts_of(kept, kept["visual_attention_mask"], kept["obj_labels"]["feat"][1])
     return kept, int(real > 0)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import datasets
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute
 
 from lxmert.training.batches import stable_seed
@@ -87,6 +88,10 @@ class PretrainingExamples(Sequence[PretrainingExample]):
     def draw(self, epoch: int, index: int) -> PretrainingExample:
         """The pair of one record in one epoch."""
         return self._draw(epoch, index, with_answers=epoch >= self.answers_from_epoch)
+
+    def images(self) -> pa.ChunkedArray:
+        """The image ids (N,) of all pairs, which no draw changes."""
+        return self.records.with_format("arrow")["image_id"][:]
 
     def digest(self) -> int:
         """A number that tells these examples from others, by up to 10,000 evenly spaced records."""

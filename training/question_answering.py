@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,10 +11,12 @@ from torch.utils.data import DataLoader
 
 from lxmert.evaluation import answer_accuracy
 from lxmert.processing import LxmertProcessor, Question, QuestionTable, RegionSource
+from lxmert.processing.region_table import RegionPlaces
 from lxmert.training.batches import stable_seed
 from lxmert.training.collator import AnswerCollator, Targets, Withheld
 from lxmert.training.evaluate import evaluate_answers, predict_answers
-from lxmert.training.task import Saveable, Task
+from lxmert.training.feeding import question_images
+from lxmert.training.task import ImageFeed, Saveable, Task
 
 # Of questions and the answers given to them by question id; some data sets know further files.
 Figures = Callable[..., dict[str, float]]
@@ -67,11 +70,15 @@ def question_answering_task(
         return figures(validation, predictions.answers)
 
     unknown: Any = "refuse" if known_answers_only else "ignore"
+
+    def collator(source: RegionSource | RegionPlaces, share_images: bool = False) -> AnswerCollator:
+        return AnswerCollator(processor, source, label2id, withhold, targets, unknown, max_length, share_images)
+
     return Task(
         name=name,
         training=training,
         validation=validation,
-        collate=AnswerCollator(processor, store, label2id, withhold, targets, unknown, max_length),
+        collate=collator(store),
         measure=measure,
         selection=selection,
         saved_with_model=(processor, *saved_with_model),
@@ -83,6 +90,7 @@ def question_answering_task(
             "validation questions": digest_of(validation),
             "wordpieces": stable_seed(*sorted(processor.tokenizer.get_vocab())),
         },
+        images=ImageFeed(store, collator, partial(question_images, training), partial(question_images, validation)),
     )
 
 

@@ -30,6 +30,8 @@ from lxmert.training.task import Task
 NOT_COMPUTED = ("label2id", "architectures", "transformers_version", "dtype")
 # What may differ between a run and the one that goes on with it; all other settings change the result.
 FREE_SETTINGS = ("output_dir", "log_with", "progress", "workers", "save_state_every", "resume")
+# Settings that older states do not know, with what such a run had.
+LATER_SETTINGS = {"sentences_per_image": 1, "resident_regions": None, "compile_layers": False}
 
 
 @dataclass
@@ -119,7 +121,7 @@ class SavedStates:
                 f"{self.folder} holds the state of an unfinished run at step {saved['progress']['step']}: pass "
                 "resume=True (--resume) to go on with it, or choose another output_dir (--output)."
             )
-        before, now = saved["fingerprint"], self.fingerprint
+        before, now = LATER_SETTINGS | saved["fingerprint"], self.fingerprint
         changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
         if changed:
             said = ", ".join(f"{name} {before.get(name)!r}, now {now.get(name)!r}" for name in changed)

@@ -1,6 +1,7 @@
 """Image-text retrieval: pairs to learn matching from, and captions judged against all images."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,12 @@ from torch.utils.data import DataLoader
 from lxmert.evaluation.retrieval import retrieval_figures
 from lxmert.modeling_lxmert import LxmertForImageAndTextRetrieval
 from lxmert.processing import LxmertProcessor, Question, RegionSource
+from lxmert.processing.region_table import RegionPlaces
 from lxmert.training.batches import stable_seed
 from lxmert.training.collator import AnswerCollator, Withheld, without_image, without_question
+from lxmert.training.feeding import question_images
 from lxmert.training.question_answering import digest_of
-from lxmert.training.task import Saveable, Task
+from lxmert.training.task import ImageFeed, Saveable, Task
 
 MATCHED, NOT_MATCHED = "matched", "not matched"
 
@@ -121,11 +124,15 @@ def retrieval_task(
         scores, images = score_captions(plain, processor, validation, store, withhold, progress=False)
         return retrieval_figures(scores.numpy(), images)
 
+    def collator(source: RegionSource | RegionPlaces, share_images: bool = False) -> AnswerCollator:
+        classes = {NOT_MATCHED: 0, MATCHED: 1}
+        return AnswerCollator(processor, source, classes, withhold, max_length=max_length, share_images=share_images)
+
     return Task(
         name=name,
         training=MatchingPairs(training, seed),
         validation=validation,
-        collate=AnswerCollator(processor, store, {NOT_MATCHED: 0, MATCHED: 1}, withhold, max_length=max_length),
+        collate=collator(store),
         measure=measure,
         selection="image_retrieval/recall@1",
         saved_with_model=(processor, *saved_with_model),
@@ -136,4 +143,5 @@ def retrieval_task(
             "validation questions": digest_of(validation),
             "wordpieces": stable_seed(*sorted(processor.tokenizer.get_vocab())),
         },
+        images=ImageFeed(store, collator, partial(question_images, training), partial(question_images, validation)),
     )

@@ -4,9 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+import pyarrow as pa
 import torch
 from accelerate import Accelerator
 from torch.utils.data import DataLoader
+
+from lxmert.processing.region_table import RegionPlaces
+from lxmert.processing.regions import RegionSource
 
 Batch = dict[str, Any]  # a model's keywords: tensors, also in nested dictionaries and tuples
 
@@ -27,6 +31,27 @@ class DrawnExamples(Protocol):
 
     def draw(self, epoch: int, index: int) -> Any:
         """The example of this index in this epoch; it must depend on nothing else, or a resumed run differs."""
+
+
+Collate = Callable[[list[Any]], Batch]
+
+
+@dataclass(frozen=True)
+class ImageFeed:
+    """Where the batches of a task have their images from, for the settings that feed them otherwise.
+
+    Args:
+        regions: of all images.
+        collator: makes a function like `Task.collate`: of the regions, or of their places in a table, and of whether a
+            batch has each image once (`share_images`).
+        training: gives the image id of each training example, (N,), of pairs a list of two.
+        validation: likewise of the validation examples.
+    """
+
+    regions: RegionSource
+    collator: Callable[[RegionSource | RegionPlaces, bool], Collate]
+    training: Callable[[], pa.ChunkedArray]
+    validation: Callable[[], pa.ChunkedArray]
 
 
 @dataclass(frozen=True)
@@ -56,12 +81,13 @@ class Task:
         identity: JSON values that tell this task from another one of the same name and size, such as how often words
             are masked; a state saved with others is not resumed.
         greater_is_better: whether the best checkpoint has `selection` highest, or lowest as for a loss.
+        images: needed for `sentences_per_image` and `resident_regions` of the settings.
     """
 
     name: str
     training: Sequence[Any] | DrawnExamples
     validation: Sequence[Any]
-    collate: Callable[[list[Any]], Batch]
+    collate: Collate
     measure: Callable[[torch.nn.Module, DataLoader, Accelerator], dict[str, float]]
     selection: str
     saved_with_model: tuple[Saveable, ...] = ()
@@ -69,3 +95,4 @@ class Task:
     describe: Callable[[Any], str] | None = None
     greater_is_better: bool = True
     identity: Mapping[str, Any] = field(default_factory=dict)
+    images: ImageFeed | None = None

@@ -1,4 +1,4 @@
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 
 import pytest
@@ -6,7 +6,7 @@ import torch
 from accelerate.data_loader import BatchSamplerShard
 from torch.utils.data import DataLoader
 
-from lxmert.training.batches import EpochBatches, EpochExamples, stable_seed
+from lxmert.training.batches import EpochBatches, EpochExamples, _by_groups, stable_seed
 from lxmert.training.loop import train
 from tests.training import runs
 
@@ -57,6 +57,61 @@ def test_processes_share_the_batches_of_one(examples: int, processes: int) -> No
         else:
             assert joined[: len(large)] == large
             assert [len(part) for part in parts] == [1] * processes
+
+
+IMAGES = torch.arange(20).repeat_interleave(torch.arange(20) % 7 + 1)  # (77,)
+IMAGES = IMAGES[torch.randperm(77, generator=torch.Generator().manual_seed(0))]
+
+
+def runs_of(images: list[int]) -> list[int]:
+    return [len(list(run)) for _, run in groupby(images)]
+
+
+def test_examples_of_one_image_stay_together() -> None:
+    """20 images with 1 to 7 examples in groups of up to 3; two groups of an image may meet."""
+    orders = []
+    for epoch in range(2):
+        batches = EpochBatches(len(IMAGES), 8, seed=1, images=IMAGES, sentences_per_image=3)
+        batches.start(epoch)
+        found = indices(batches)
+        assert [len(batch) for batch in found] == [8] * 9 + [5], "as without groups"
+        orders.append([index for batch in found for index in batch])
+        assert sorted(orders[-1]) == list(range(len(IMAGES)))
+        groups = sum(-(-count // 3) for count in IMAGES.bincount().tolist())
+        assert groups - 3 <= len(runs_of(IMAGES[orders[-1]].tolist())) <= groups
+    partners = [{frozenset(pair) for pair in pairwise(order) if IMAGES[pair[0]] == IMAGES[pair[1]]} for order in orders]
+    assert len(partners[0] & partners[1]) < len(partners[0]) / 2, "other examples of an image meet in another epoch"
+
+
+def test_groups_that_fit_fill_the_batches() -> None:
+    images = torch.arange(200) % 40
+    batches = EpochBatches(200, 10, seed=0, images=images, sentences_per_image=5)
+    assert [len(set(images[batch].tolist())) for batch in indices(batches)] == [2] * 20
+    alone = EpochBatches(200, 10, seed=0)
+    assert min(len(set(images[batch].tolist())) for batch in indices(alone)) > 5
+    assert indices(EpochBatches(200, 10, seed=0, images=images)) == indices(alone), "one at a time is today's order"
+
+
+def test_groups_come_at_any_time() -> None:
+    """One image with 30 examples, ten with 1: neither the large nor the small groups come first."""
+    images = torch.tensor([0] * 30 + list(range(1, 11)))
+    generator = torch.Generator().manual_seed(0)
+    places = torch.zeros(40)
+    for _ in range(400):
+        order = torch.randperm(40, generator=generator)
+        places[order[_by_groups(images[order], 3, generator)]] += torch.arange(40)
+    assert places[:30].mean() / 400 == pytest.approx(19.5, abs=0.3)
+    assert (places / 400).std() < 1
+
+
+def test_processes_and_resumed_epochs_have_the_same_groups() -> None:
+    keywords = {"seed": 0, "images": IMAGES, "sentences_per_image": 3}
+    together = indices(EpochBatches(len(IMAGES), 6, **keywords))
+    shared = EpochBatches(len(IMAGES), 3, processes=2, **keywords)
+    parts = indices(shared)
+    assert [parts[i] + parts[i + 1] for i in range(0, len(parts), 2)] == together
+    shared.start(0, skip=4)
+    assert indices(shared) == parts[8:]
 
 
 def test_examples_are_drawn_where_they_can_be() -> None:

@@ -18,6 +18,34 @@ def test_a_batch_holds_what_the_examples_say(colour_task: ColourTask) -> None:
         assert torch.equal(batch["visual_feats"][i], expected)
 
 
+def test_images_that_are_shared_come_once(colour_task: ColourTask) -> None:
+    sources = colour_task.processor, colour_task.store, colour_task.label2id
+    examples = [colour_task.examples[i] for i in (4, 0, 5, 1, 6)]  # images 2, 0, 2, 0, 3
+    plain, shared = AnswerCollator(*sources)(examples), AnswerCollator(*sources, share_images=True)(examples)
+    assert shared["image_indices"].tolist() == [0, 1, 0, 1, 2]
+    for name in ("visual_feats", "visual_pos", "visual_attention_mask"):
+        assert len(shared[name]) == 3
+        assert torch.equal(shared[name][shared["image_indices"]], plain[name])
+    for name in ("input_ids", "attention_mask", "token_type_ids", "labels"):
+        assert torch.equal(shared[name], plain[name])
+    model = colour_task.model().eval()
+    with torch.no_grad():
+        torch.testing.assert_close(model(**shared).logits, model(**plain).logits)
+
+
+def test_the_numbers_of_words_and_regions_are_counted(colour_task: ColourTask) -> None:
+    sources = colour_task.processor, colour_task.store, colour_task.label2id
+    examples = [colour_task.examples[i] for i in (0, 1, 0)]  # 7, 6 and 7 wordpieces
+    count = len(colour_task.store["image 0"])
+    for withhold, words, regions in ((None, 20, 3 * count), ("image", 20, 3), ("question", 2 * 3, 3 * count)):
+        batch = AnswerCollator(*sources, withhold=withhold)(examples)  # type: ignore[arg-type]
+        assert batch["word_count"] == batch["attention_mask"].sum() == words
+        assert batch["region_count"] == batch["visual_attention_mask"].sum() == regions
+        assert type(batch["word_count"]) is type(batch["region_count"]) is int
+    shared = AnswerCollator(*sources, share_images=True)(examples)
+    assert (shared["word_count"], shared["region_count"]) == (20, count)
+
+
 def test_withholding_the_image_leaves_nothing_of_it(colour_task: ColourTask) -> None:
     collate = AnswerCollator(colour_task.processor, colour_task.store, colour_task.label2id, withhold="image")
     one, other = collate(colour_task.examples[:1]), collate(colour_task.examples[2:3])
@@ -85,6 +113,9 @@ def test_pairs_of_images(colour_task: ColourTask) -> None:
         for side, image_id in enumerate(question.image_ids):
             features = torch.from_numpy(colour_task.store[image_id].features)
             assert torch.equal(batch["visual_feats"][i, side, : len(features)], features)
+    single = Question(("image 1",), "is it red?", {"true": 1.0})
+    with pytest.raises(ValueError, match="pairs of images are mixed with questions about single ones"):
+        AnswerCollator(colour_task.processor, colour_task.store, labels)([*questions, single])
     withheld = AnswerCollator(colour_task.processor, colour_task.store, labels, "image")(questions)
     assert withheld["visual_feats"].shape == (2, 2, 1, 12)
     assert withheld["visual_pos"].tolist() == [[[[0, 0, 1, 1]]] * 2] * 2

@@ -203,6 +203,23 @@ def test_repeated_examples_of_the_last_batches_do_not_count(process: int, kept: 
     assert _without_duplicates(batch, accelerator) == (batch, 1)
 
 
+def test_the_numbers_follow_what_is_kept(task: Task) -> None:
+    accelerator = SimpleNamespace(gradient_state=SimpleNamespace(end_of_dataloader=True, remainder=5), process_index=0)
+    batch = task.collate([task.validation[i] for i in range(24)])
+    kept, _ = _without_duplicates(batch, accelerator)  # type: ignore[arg-type]
+    alone = task.collate([task.validation[i] for i in range(5)])
+    names = ("word_count", "region_count", "labelled_word_count", "masked_region_count")
+    assert [kept[name] for name in names] == [alone[name] for name in names]
+    assert [batch[name] for name in names] != [alone[name] for name in names]
+
+
+def test_shared_images_are_not_measured(task: Task) -> None:
+    assert task.images is not None
+    loader = DataLoader(task.validation, 8, collate_fn=task.images.collator(task.images.regions, True))
+    with pytest.raises(ValueError, match="collate them without share_images"):
+        measure_pretraining(make_model(task), loader, Accelerator(cpu=True))
+
+
 def test_figures_of_nothing_are_left_out(task: Task) -> None:
     examples = task.validation
     assert isinstance(examples, PretrainingExamples)

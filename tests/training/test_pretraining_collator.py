@@ -110,6 +110,39 @@ def test_an_example_is_masked_alike_in_any_batch(examples: PretrainingExamples, 
         assert torch.equal(together["obj_labels"]["feat"][1][index, :regions], alone["obj_labels"]["feat"][1][0])
 
 
+def test_images_that_are_shared_are_masked_once(examples: PretrainingExamples, collator: PretrainingCollator) -> None:
+    """As for the first of their examples; the words are each example's own."""
+    objectives = replace(collator.objectives, word_rate=0.5, region_rate=0.5, region_replaced=0.4, region_blanked=0.4)
+    sources = collator.processor, collator.regions, objectives
+    chosen = [examples.draw(1, index) for index in (8, 3, 0, 11, 5, 16)]  # images 0, 3, 0, 3, 5, 0
+    plain = PretrainingCollator(*sources)(chosen)
+    shared = PretrainingCollator(*sources, share_images=True)(chosen)
+    first = [0, 1, 4]
+    assert shared["image_indices"].tolist() == [0, 1, 0, 1, 2, 0]
+    for name in ("input_ids", "attention_mask", "token_type_ids", "labels", "matched_label", "ans"):
+        assert torch.equal(shared[name], plain[name])
+    for name in ("visual_feats", "visual_pos", "visual_attention_mask"):
+        assert torch.equal(shared[name], plain[name][first])
+    for name, pair in shared["obj_labels"].items():
+        assert all(torch.equal(one, other[first]) for one, other in zip(pair, plain["obj_labels"][name], strict=True))
+
+
+@pytest.mark.parametrize("share", [False, True])
+def test_what_there_is_to_compute_is_counted(
+    examples: PretrainingExamples, collator: PretrainingCollator, share: bool
+) -> None:
+    collator.share_images = share
+    batch = collator([examples.draw(1, index) for index in range(32)])  # 8 images of 3 to 5 regions
+    assert batch["word_count"] == batch["attention_mask"].sum() < batch["attention_mask"].numel()
+    assert batch["labelled_word_count"] == (batch["labels"] >= 0).sum() > 0
+    assert batch["region_count"] == batch["visual_attention_mask"].sum() == (31 if share else 4 * 31)
+    masked = batch["obj_labels"]["feat"][1]
+    masked = masked[batch["image_indices"]] if share else masked
+    assert batch["masked_region_count"] == masked.sum() > 0
+    names = ("word_count", "region_count", "labelled_word_count", "masked_region_count")
+    assert {type(batch[name]) for name in names} == {int}
+
+
 def test_workers_change_nothing(examples: PretrainingExamples, collator: PretrainingCollator) -> None:
     runs = []
     for workers in (0, 2):

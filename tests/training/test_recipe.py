@@ -63,6 +63,14 @@ def write(folder: Path, **content: object) -> Path:
     return path
 
 
+def test_recipes_choose_how_batches_are_fed(tmp_path: Path) -> None:
+    fed = {"sentences_per_image": 4, "resident_regions": "float16"}
+    settings = read_recipe(write(tmp_path, training=fed)).settings("somewhere")
+    assert (settings.sentences_per_image, settings.resident_regions) == (4, "float16")
+    with pytest.raises(ValueError, match=r"mine.yaml: sentences_per_image must be at least 1, got 0"):
+        read_recipe(write(tmp_path, training={"sentences_per_image": 0}))
+
+
 def test_objectives_by_name_or_by_rates(tmp_path: Path) -> None:
     recipe = read_recipe(write(tmp_path, objectives="paper"))
     assert recipe.objectives == PAPER

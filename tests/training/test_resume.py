@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 import torch
+from accelerate import Accelerator
 
 from lxmert.training.loop import train
-from lxmert.training.resume import put_back, written_whole
+from lxmert.training.resume import SavedStates, put_back, written_whole
 from tests.training import runs
 
 COMPARED = ("weights", "best", "last", "history", "figure", "scores")
@@ -196,3 +197,15 @@ def test_a_folder_is_whole_or_as_before(tmp_path: Path) -> None:
     folder.rename(tmp_path / ".folder.former")  # as a kill between the two renamings leaves it
     put_back(folder)
     assert [path.name for path in folder.iterdir()] == ["other"]
+
+
+def test_states_from_before_a_setting_have_its_default(tmp_path: Path) -> None:
+    runs.run(str(tmp_path), epochs=1)
+    file = tmp_path / "finished.json"
+    content = json.loads(file.read_text())
+    for name in ("sentences_per_image", "resident_regions"):
+        del content["fingerprint"][name]
+    file.write_text(json.dumps(content))
+    assert runs.run(str(tmp_path), epochs=1, resume=True)["history"] == content["progress"]["history"]
+    with pytest.raises(ValueError, match="sentences_per_image 1, now 2"):
+        SavedStates(tmp_path, Accelerator(cpu=True), content["fingerprint"] | {"sentences_per_image": 2}).open(True)

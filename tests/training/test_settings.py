@@ -16,6 +16,9 @@ from lxmert.training import TrainingSettings
         ({"adam_epsilon": 0.0}, "adam_epsilon must be positive"),
         ({"save_state_every": 0}, "save_state_every must be at least 1, got 0"),
         ({"workers": -1}, "workers must be at least 0, got -1"),
+        ({"sentences_per_image": 0}, "sentences_per_image must be at least 1, got 0"),
+        ({"resident_regions": True}, 'resident_regions must be "float16", "float32" or None, got True'),
+        ({"resident_regions": "bfloat16"}, "resident_regions must be .* got 'bfloat16'"),
         ({"mixed_precision": "half"}, 'mixed_precision must be "no", "fp16" or "bf16", got \'half\''),
     ],
 )
@@ -32,6 +35,7 @@ def test_values_out_of_range_are_refused(tmp_path: Path, changes: dict, message:
         ({"weight_decay": "little"}, "weight_decay must be a number, got the text 'little'\\."),
         ({"learning_rate": True}, "learning_rate must be a number, got True"),
         ({"epochs": 2.0}, "epochs must be a whole number, got 2.0"),
+        ({"sentences_per_image": "all"}, "sentences_per_image must be a whole number, got 'all'"),
         ({"seed": None}, "seed must be a whole number, got None"),
         ({"batch_size": True}, "batch_size must be a whole number, got True"),
         ({"resume": "yes"}, "resume must be true or false, got 'yes'"),

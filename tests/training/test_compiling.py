@@ -1,0 +1,31 @@
+"""Compiled layers: the same weights, no graph for each shape of a batch."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from lxmert.training import compiling, train
+from tests.training.test_feeding import make_task
+from tests.training.test_pretraining import make_model, make_settings
+
+
+def test_batches_of_any_shape_share_a_few_graphs_and_nothing_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compiling, "BACKEND", "eager")  # traces as any, and takes no minutes
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    task = make_task(tmp_path)
+    plain, compiled = make_model(task), make_model(task)
+    settings = make_settings(tmp_path / "plain")
+    train(plain, task, settings)
+    train(compiled, task, replace(settings, output_dir=tmp_path / "compiled", compile_layers=True))
+    for name, parameter in plain.named_parameters():
+        torch.testing.assert_close(compiled.get_parameter(name), parameter, atol=1e-6, rtol=1e-5, msg=name)
+    counters = torch._dynamo.utils.counters
+    assert not counters["graph_break"]
+    assert 0 < counters["stats"]["unique_graphs"] <= 24
+    assert all(module._compiled_call_impl is None for module in compiled.modules())
+    assert [name for name in compiled.state_dict() if "_orig_mod" in name] == []
