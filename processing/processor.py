@@ -48,7 +48,10 @@ class LxmertProcessor(ProcessorMixin):
     def to_dict(self) -> dict[str, Any]:
         """Content of processor_config.json."""
         extractor = self.region_extractor
+        # transformers notes here in which file of a checkpoint's own code the class is
+        of_checkpoint = {"auto_map": self.auto_map} if hasattr(self, "auto_map") else {}
         return {
+            **of_checkpoint,
             "processor_class": type(self).__name__,
             "region_extractor": None if extractor is None else extractor.to_dict(),
         }
