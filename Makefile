@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 DEPENDENCIES := setup.cfg pyproject.toml constraints.txt
-FOLDERS := configuration detection evaluation modeling_lxmert processing scenes training visualization
+FOLDERS := configuration detection engines evaluation hub modeling_lxmert processing scenes training visualization
 
 .PHONY: help demo test check format types common-tests clean
 .DEFAULT_GOAL := help

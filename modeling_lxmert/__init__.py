@@ -4,6 +4,7 @@ from lxmert.modeling_lxmert.answers import AnswerReport
 from lxmert.modeling_lxmert.image_and_text_retrieval import LxmertForImageAndTextRetrieval
 from lxmert.modeling_lxmert.losses import loss_counts
 from lxmert.modeling_lxmert.model import LxmertModel, LxmertPreTrainedModel
+from lxmert.modeling_lxmert.onednn import use_onednn
 from lxmert.modeling_lxmert.outputs import (
     LxmertForImageAndTextRetrievalOutput,
     LxmertForPreTrainingOutput,
@@ -39,4 +40,5 @@ __all__ = [
     "loss_counts",
     "start_from_original",
     "start_language_encoder_from_bert",
+    "use_onednn",
 ]

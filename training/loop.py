@@ -24,7 +24,7 @@ from tqdm.auto import tqdm
 from transformers import get_linear_schedule_with_warmup
 from transformers.utils import logging
 
-from lxmert.modeling_lxmert import LxmertPreTrainedModel
+from lxmert.modeling_lxmert import LxmertPreTrainedModel, use_onednn
 from lxmert.training.batches import EpochBatches, EpochExamples, groups, stable_seed
 from lxmert.training.compiling import compiled_layers
 from lxmert.training.feeding import Feeding
@@ -161,6 +161,8 @@ class _Run:
 
     def _prepare(self) -> None:
         settings = self.settings
+        if settings.onednn:
+            use_onednn(self.original)
         self.feeding.load(self.accelerator.device, settings.progress and self.accelerator.is_main_process)
         Path(settings.output_dir).mkdir(parents=True, exist_ok=True)
         learning = [parameter for parameter in self.original.parameters() if parameter.requires_grad]

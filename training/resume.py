@@ -31,7 +31,7 @@ NOT_COMPUTED = ("label2id", "architectures", "transformers_version", "dtype")
 # What may differ between a run and the one that goes on with it; all other settings change the result.
 FREE_SETTINGS = ("output_dir", "log_with", "progress", "workers", "save_state_every", "resume")
 # Settings that older states do not know, with what such a run had.
-LATER_SETTINGS = {"sentences_per_image": 1, "resident_regions": None, "compile_layers": False}
+LATER_SETTINGS = {"sentences_per_image": 1, "resident_regions": None, "compile_layers": False, "onednn": False}
 
 
 @dataclass

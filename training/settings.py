@@ -48,6 +48,8 @@ class TrainingSettings:
             The paper's 180,000 images take 26.7 GB in float16, which rounds features that are stored as float32.
         compile_layers: compile the encoders' layers with `torch.compile`, each kind once and for batches of any shape.
             The first steps then take minutes.
+        onednn: let linear layers compute by oneDNN on a CPU, in float32 twice as fast on CPUs that are not Intel's; see
+            `use_onednn`. Results differ by rounding.
 
     Raises:
         TypeError: a value of another type, such as a text in place of a number.
@@ -76,6 +78,7 @@ class TrainingSettings:
     sentences_per_image: int = 1
     resident_regions: FeaturesType | None = None
     compile_layers: bool = False
+    onednn: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.output_dir, (str, os.PathLike)):
@@ -86,7 +89,7 @@ class TrainingSettings:
             raise ValueError(f'mixed_precision must be "no", "fp16" or "bf16", got {self.mixed_precision!r}.')
         if self.resident_regions not in (None, *get_args(FeaturesType)):
             raise ValueError(f'resident_regions must be "float16", "float32" or None, got {self.resident_regions!r}.')
-        for name in ("progress", "resume", "bias_correction", "compile_layers"):
+        for name in ("progress", "resume", "bias_correction", "compile_layers", "onednn"):
             if not isinstance(getattr(self, name), bool):
                 raise TypeError(f"{name} must be true or false, got {getattr(self, name)!r}.")
         counts = ("epochs", "batch_size", "evaluation_batch_size", "gradient_accumulation_steps", "sentences_per_image")

@@ -1,4 +1,4 @@
-"""Compiled layers: the same weights, no graph for each shape of a batch."""
+"""Compiled layers and those of oneDNN: the same weights, no graph for each shape of a batch."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -29,3 +29,16 @@ def test_batches_of_any_shape_share_a_few_graphs_and_nothing_changes(
     assert 0 < counters["stats"]["unique_graphs"] <= 24
     assert all(module._compiled_call_impl is None for module in compiled.modules())
     assert [name for name in compiled.state_dict() if "_orig_mod" in name] == []
+
+
+def test_layers_of_onednn_learn_the_same(tmp_path: Path) -> None:
+    task = make_task(tmp_path)
+    plain, fast = make_model(task), make_model(task)
+    settings = make_settings(tmp_path / "plain", epochs=1)
+    train(plain, task, settings)
+    train(fast, task, replace(settings, output_dir=tmp_path / "fast", onednn=True))
+    assert {type(module).__name__ for module in fast.modules() if isinstance(module, torch.nn.Linear)} == {
+        "OneDnnLinear"
+    }
+    for name, parameter in plain.named_parameters():
+        torch.testing.assert_close(fast.get_parameter(name), parameter, atol=1e-4, rtol=1e-3, msg=name)
