@@ -7,7 +7,7 @@
 Everybody runs in this one process, in turns. Ratios are to transformers' LXMERT as its users run it: float32, eager
 attention, 20 words, torch's default AdamW. Ours has the same weights; outputs are compared before anything is timed.
 OUTPUT gets speed.csv, speed.png and speed.json; works that are in speed.json already are not measured again. ONNX
-Runtime and OpenVINO take part when installed: pip install -r benchmarks/requirements-speed.txt
+Runtime and OpenVINO take part when installed: pip install -c constraints.txt ".[export]"
 """
 
 import argparse

@@ -11,7 +11,7 @@ from torch import nn
 
 # By name, the package that it needs besides transformers.
 PEERS: dict[str, str | None] = {"vilt": None, "visual_bert": None, "onnxruntime": "onnxruntime", "openvino": "openvino"}
-INSTALL = "pip install -r benchmarks/requirements-speed.txt"
+INSTALL = "pip install lxmert[export]"
 
 
 def peers_that_answer(

@@ -21,6 +21,7 @@ from transformers import (
     AutoModelForZeroShotImageClassification,
     AutoProcessor,
 )
+from transformers.pipelines import PIPELINE_REGISTRY
 
 from lxmert.configuration import FasterRcnnConfig, LxmertConfig
 from lxmert.detection import (
@@ -31,6 +32,7 @@ from lxmert.detection import (
     FasterRcnnRegionExtractor,
     GridRegionExtractor,
 )
+from lxmert.hub.pipeline import TASK, LxmertVisualQuestionAnsweringPipeline
 from lxmert.modeling_lxmert import (
     LxmertForImageAndTextRetrieval,
     LxmertForPreTraining,
@@ -54,6 +56,11 @@ AutoConfig.register("faster_rcnn", FasterRcnnConfig, exist_ok=True)
 AutoModel.register(FasterRcnnConfig, FasterRcnnForRegionFeatures, exist_ok=True)
 AutoImageProcessor.register(FasterRcnnConfig, image_processor_classes={"pil": FasterRcnnImageProcessor}, exist_ok=True)
 
+PIPELINE_REGISTRY.supported_tasks.pop(TASK, None)  # registering a name again would warn
+PIPELINE_REGISTRY.register_pipeline(
+    TASK, LxmertVisualQuestionAnsweringPipeline, AutoModelForVisualQuestionAnswering, type="multimodal"
+)
+
 __version__ = "0.1.0"
 
 __all__ = [
@@ -71,5 +78,6 @@ __all__ = [
     "LxmertForVisualReasoning",
     "LxmertModel",
     "LxmertProcessor",
+    "LxmertVisualQuestionAnsweringPipeline",
     "Regions",
 ]

@@ -18,5 +18,5 @@ def load_benchmark() -> Iterator[Callable[[str], ModuleType]]:
     yield importlib.import_module
     sys.path.remove(str(ROOT / "benchmarks"))
     for name in set(sys.modules) - before:
-        if name.startswith("nlvr"):
+        if name.startswith(("nlvr", "speed", "growth", "region_")):
             del sys.modules[name]

@@ -266,7 +266,7 @@ def test_other_models_take_part(speed: ModuleType, machine: ModuleType, setting:
 
 def test_engines_take_part(speed: ModuleType, machine: ModuleType, setting: Any) -> None:
     for package in ("onnx", "onnxscript", "onnxruntime", "openvino"):
-        pytest.importorskip(package, reason="pip install -r benchmarks/requirements-speed.txt")
+        pytest.importorskip(package, reason="pip install lxmert[export]")
     work = speed.WORKS["inference_1"](replace(setting, peers=("onnxruntime", "openvino")))
     rows = speed.measure(work, 2, 0.0, CPU, with_rates=False, progress=False).rows
     assert all(row.counts for row in rows), [row for row in rows if not row.counts]

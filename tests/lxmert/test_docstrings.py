@@ -17,7 +17,9 @@ from tests.conftest import ROOT
 FOLDERS = (
     "configuration",
     "detection",
+    "engines",
     "evaluation",
+    "hub",
     "modeling_lxmert",
     "processing",
     "scenes",

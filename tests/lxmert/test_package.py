@@ -31,6 +31,17 @@ MAY_IMPORT = {
     "scenes": set(),
     "training": {"configuration", "modeling_lxmert", "processing", "scenes", "detection", "evaluation"},
     "visualization": {"configuration", "modeling_lxmert", "processing"},
+    "engines": {"configuration", "modeling_lxmert", "processing"},
+    "hub": {
+        "configuration",
+        "modeling_lxmert",
+        "processing",
+        "scenes",
+        "detection",
+        "evaluation",
+        "training",
+        "visualization",
+    },
 }
 
 

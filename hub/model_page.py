@@ -1,0 +1,111 @@
+"""The files of a model's repository: weights, processor, code, card and what the card shows."""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lxmert.hub import handler
+from lxmert.hub.card import CURVE_FILE, default_title, model_card, widget_path
+from lxmert.hub.card_details import CardDetails
+from lxmert.hub.checkpoint import Checkpoint, Example, check_checkpoint
+from lxmert.hub.evaluation_results import results_file
+from lxmert.hub.remote_code import export_remote_code
+from lxmert.hub.training_run import TrainingRun, read_run
+
+
+@dataclass(frozen=True)
+class Page:
+    """What a folder becomes on the Hub.
+
+    Args:
+        files: local files by their paths in the repository.
+        stale: pattern of paths that a later commit deletes where it does not bring them.
+        notes: what a person should know, each a sentence.
+    """
+
+    files: dict[str, Path]
+    stale: re.Pattern[str]
+    notes: tuple[str, ...] = ()
+
+
+def prepare_model(
+    folder: Path,
+    work: Path,
+    repo_id: str,
+    details: CardDetails,
+    examples: Sequence[Example] = (),
+    evaluations: Sequence[str | Path] = (),
+) -> Page:
+    """Check a checkpoint and write what its page needs besides it.
+
+    Args:
+        folder: of the checkpoint.
+        work: to write to.
+        repo_id: name on the Hub.
+        details: what a person says.
+        examples: questions about pictures.
+        evaluations: folders of reports.
+
+    Raises:
+        FileNotFoundError, ValueError: see `check_checkpoint` and `read_run`.
+    """
+    checkpoint, run = check_checkpoint(folder, examples), read_run(folder, evaluations)
+    files = {name: folder / name for name in checkpoint.files}
+    files |= {path.name: path for path in folder.glob("LICENSE*")}
+    files |= _code(checkpoint, work)
+    card = model_card(checkpoint, run, details, repo_id, _auto_class(files["config.json"], checkpoint.head))
+    files["README.md"] = work / "README.md"
+    files["README.md"].write_text(card, encoding="utf-8")
+    files |= {widget_path(i, each.image.name): each.image for i, each in enumerate(checkpoint.examples)}
+    notes = list(_unsaid(checkpoint, run, details))
+    if run.history:
+        files[CURVE_FILE] = _curve(run, work / CURVE_FILE, details.title or default_title(run))
+    if details.benchmark is not None:
+        name, content = results_file(run.evaluations, details.benchmark, f"https://huggingface.co/{repo_id}")
+        files[name] = work / name
+        files[name].parent.mkdir(exist_ok=True)
+        files[name].write_text(content, encoding="utf-8")
+    stale = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors(\.index\.json)?|\.eval_results/.*|widget/.*")
+    return Page(files, stale, tuple(notes))
+
+
+def _code(checkpoint: Checkpoint, work: Path) -> dict[str, Path]:
+    """Code for `trust_remote_code` with the settings that name it, and for an endpoint."""
+    written = export_remote_code(checkpoint.folder, work)
+    endpoint = {"handler.py": Path(handler.__file__)} if checkpoint.sees_pictures else {}
+    return {path.name: path for path in written} | endpoint
+
+
+def _auto_class(config: Path, head: str) -> str | None:
+    """The class of transformers that finds the head's code."""
+    auto_map = json.loads(config.read_text(encoding="utf-8")).get("auto_map", {})
+    named = (name for name, target in auto_map.items() if name.startswith("AutoModel") and target.endswith(f".{head}"))
+    return next(named, None)
+
+
+def _curve(run: TrainingRun, path: Path, title: str) -> Path:
+    try:
+        from lxmert.hub.training_curve import draw_training_curve
+    except ImportError as error:
+        raise FileNotFoundError(
+            "The page's training curve is drawn with matplotlib, which is not installed: pip install lxmert[plots]."
+        ) from error
+    return draw_training_curve(run.history, path, title, run.selection)
+
+
+def _unsaid(checkpoint: Checkpoint, run: TrainingRun, details: CardDetails) -> list[str]:
+    """What the page lacks, and how to give it."""
+    notes = []
+    if checkpoint.sees_pictures and not checkpoint.examples:
+        notes.append("The page has no example: give some (--example PICTURE QUESTION).")
+    if not run.evaluations:
+        notes.append("The page has no figures: judge the model (examples/5_evaluate.py) and give them (--evaluation).")
+    if run.evaluations and details.benchmark is None:
+        notes.append("No leaderboard is told: name the data set that is a benchmark on the Hub (--benchmark).")
+    if not run.learned_from:
+        notes.append("What the model learned from is not recorded beside the weights.")
+    if details.cost.hours is None:
+        notes.append("The page does not say what training cost: give it (--hours, --hardware).")
+    return notes
