@@ -147,8 +147,8 @@ def check_pairs(
         if values_may_be_read(indices) and not ((indices >= 0) & (indices < size)).all():
             low, high = indices.min().item(), indices.max().item()
             raise ValueError(f"{name} must lie in 0..{size - 1}, the rows that are there, got {low}..{high}.")
-    words = sentences if text_indices is None else len(text_indices)
-    regions = images if image_indices is None else len(image_indices)
+    words = sentences if text_indices is None else text_indices.shape[0]
+    regions = images if image_indices is None else image_indices.shape[0]
     if words != regions and 1 not in (words, regions):
         raise ValueError(
             f"input_ids has a batch of {words} but visual_feats one of {regions}: give one image per question, a "

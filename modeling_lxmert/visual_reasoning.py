@@ -95,8 +95,8 @@ class LxmertForVisualReasoning(LxmertPreTrainedModel):
         else:
             mask = visual_attention_mask
             check_encoded("encoded_regions", encoded_regions, "visual_attention_mask", mask, size, pairs=True)
-        sentences = next(len(given) for given in (encoded_text, input_ids, inputs_embeds) if given is not None)
-        pairs = next(len(given) for given in (encoded_regions, visual_feats) if given is not None)
+        sentences = next(given.shape[0] for given in (encoded_text, input_ids, inputs_embeds) if given is not None)
+        pairs = next(given.shape[0] for given in (encoded_regions, visual_feats) if given is not None)
         batch = check_pairs(sentences, pairs)
         each = torch.arange(batch, device=self.device)
         # Sentences 0, 0, 1, 1, ... with images left, right, left, right, ...; each sentence is encoded once.
