@@ -75,6 +75,7 @@ def attention_masks(
             inputs_embeds=of_queries,
             attention_mask=keys.mask,
             encoder_hidden_states=of_keys,
+            allow_is_bidirectional_skip=False,  # it would read the mask, for which a GPU waits; Sequences.of has looked
         )
 
     return AttentionMasks(
@@ -177,6 +178,8 @@ class LxmertAttention(nn.Module):
             of_keys, longest_key = ends_of_items(context, packed_context)
             where = {"cu_seq_lens_q": of_queries, "cu_seq_lens_k": of_keys}
             where |= {"max_length_q": longest_query, "max_length_k": longest_key}
+            query = packed_queries.without_fill(query) if packed_queries else query
+            key, value = (packed_context.without_fill(states) if packed_context else states for states in (key, value))
             query, key, value = (states.flatten(0, -2)[None] for states in (query, key, value))  # (1, N, H)
         else:
             query = packed_queries.unpack(query) if packed_queries else query
@@ -198,7 +201,8 @@ class LxmertAttention(nn.Module):
         )
         if packed_queries and not unpadded:
             attended = packed_queries.pack(attended.flatten(2))
-        return attended.reshape(hidden_states.shape), probabilities
+        attended = attended.reshape(hidden_states.shape)
+        return packed_queries.without_fill(attended) if packed_queries and unpadded else attended, probabilities
 
 
 class LxmertAttentionOutput(nn.Module):

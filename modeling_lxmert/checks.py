@@ -142,8 +142,10 @@ def check_pairs(
         if indices is None:
             continue
         _check_rank(name, indices, "(pairs,)", 1)
-        if indices.is_floating_point() or indices.dtype == torch.bool:
-            raise TypeError(f"{name} must be whole numbers, got {indices.dtype}.")
+        if indices.dtype not in (torch.int32, torch.int64):
+            raise TypeError(f"{name} must be whole numbers, int64 or int32, got {indices.dtype}.")
+        if indices.shape[0] == 0:
+            raise ValueError(f"{name} is empty: name at least one row.")
         if values_may_be_read(indices) and not ((indices >= 0) & (indices < size)).all():
             low, high = indices.min().item(), indices.max().item()
             raise ValueError(f"{name} must lie in 0..{size - 1}, the rows that are there, got {low}..{high}.")

@@ -191,7 +191,8 @@ class LxmertModel(LxmertPreTrainedModel):
                 encoded once for all its sentences.
             skip_padding: leave padded words out, which `language_output` then gives as zeros.
             word_count: the number of words that are no padding, or more; [CLS] counts always. Without it padding is
-                left out on CPU only, and never in a compiled model: elsewhere counting would wait for the device.
+                left out on CPU only, and never in a compiled model: elsewhere counting would wait for the device. Fewer
+                are an error, which only a CPU sees. Flash kernels, where they get packed words, let [CLS] be seen.
             region_count: likewise of regions, which are left out with `pooled_only`.
 
         A batch of 1 on either side is paired with every item of the other: one image serves many questions. Neither
@@ -215,6 +216,7 @@ class LxmertModel(LxmertPreTrainedModel):
             attention_mask,
             skip_padding,
             word_count,
+            keep_first=True,
         )
         regions = Sequences.of(
             self._embed_or_take_regions(visual_feats, visual_pos, visual_attention_mask, encoded_regions),

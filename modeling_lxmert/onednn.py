@@ -14,7 +14,8 @@ def use_onednn(model: nn.Module) -> nn.Module:
 
     PyTorch takes Intel's MKL for float32 products, which on CPUs of other makers runs at half of their rate; for
     bfloat16 it takes oneDNN already. Results differ by rounding. Weights, names and files stay as they are, and
-    everywhere else, also under autocast and when compiled, the layers do what they did.
+    everywhere else, also under autocast and when compiled, the layers do what they did. Gradients of gradients and
+    `torch.func` are not to be had.
 
     Args:
         model: any module; changed in place.
@@ -49,6 +50,7 @@ class OneDnnLinear(nn.Linear):
             and input.device.type == "cpu"
             and input.dtype == self.weight.dtype == torch.float32
             and input.numel() > 0
+            and input.shape[-1] == self.in_features
             and not torch.is_autocast_enabled("cpu")
             and not is_tracing(input)
         )

@@ -42,28 +42,33 @@ class Packing(NamedTuple):
         """(N, H) to (B, L, H), zeros where a position was left out."""
         return self.unpack(states).masked_fill(~self.kept[..., None], 0.0)
 
+    def without_fill(self, states: torch.Tensor) -> torch.Tensor:
+        """(N, H), zeros in the rows that only fill up, which kernels for varying lengths leave unwritten."""
+        fill = torch.arange(len(self.rows), device=self.ends.device) >= self.ends[-1]
+        return states.masked_fill(fill[:, None], 0.0)
+
     def first(self, states: torch.Tensor) -> torch.Tensor:
         """(N, H) to (B, 1, H), the first state of each item."""
         return states.index_select(0, self.places[:, 0])[:, None]
 
 
-def packing_of(mask: torch.Tensor | None, count: int | None = None) -> Packing | None:
+def packing_of(mask: torch.Tensor | None, count: int | None = None, keep_first: bool = False) -> Packing | None:
     """How to leave out what a mask hides; None where nothing is hidden, or too little to be worth it.
-
-    The first position of each item, which is read as [CLS], is always computed.
 
     Args:
         mask: (B, L), 0 for padding; holes are allowed.
         count: the number of positions to compute, or more. Without it only masks on CPU are packed, eagerly: to count
             elsewhere would wait for the device or break a graph.
+        keep_first: compute the first position of each item even if it is hidden; it counts then.
 
     Raises:
-        ValueError: a count that is too small, seen on CPU only.
+        ValueError: a count that is too small, seen on CPU only; elsewhere what then happens is not defined.
     """
     if mask is None:
         return None
     kept = mask != 0
-    kept[:, 0] = True
+    if keep_first:
+        kept[:, 0] = True
     count = _count_of(kept, count)
     if count is None or count > (1 - LEAST_PADDING) * kept.numel():
         return None

@@ -162,7 +162,7 @@ class LxmertForPreTraining(LxmertAnswering):
             ans: (B,) class ids of answers, or (B, num_qa_labels) scores in [0, 1].
             return_logits: False leaves out padded words, computes the vocabulary's logits at the labelled words and
                 features at the masked regions only, and returns neither them nor what is predicted about regions,
-                pairs and counts.
+                pairs and counts. Labels of padded words count on CPU only.
             loss_counts: divide the losses' sums instead of the batch's own counts; see `losses.loss_counts`.
             grounding_labels: (B, T, R) of any integer type, 1 where the phrase of a word means a region, 0 where not.
             count_labels: (B, T), class ids of how many regions the phrase of a word means.

@@ -34,7 +34,7 @@ def labels_are_hidden(attention_mask: torch.Tensor | None, *labels: torch.Tensor
     return any(
         bool(((each >= 0) & (attention_mask == 0).view(*attention_mask.shape, *[1] * (each.dim() - 2))).any())
         for each in labels
-        if each is not None and values_may_be_read(each)
+        if each is not None and each.shape[:2] == attention_mask.shape and values_may_be_read(each)
     )
 
 

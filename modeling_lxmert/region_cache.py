@@ -52,7 +52,7 @@ class EncodedRegionCache:
         return len(self._states)
 
     def forget(self) -> None:
-        """Keep nothing, for instance because the model's weights changed."""
+        """Keep nothing, for instance because the model's weights, their type or device changed."""
         self._states.clear()
 
     @torch.no_grad()
@@ -72,8 +72,11 @@ class EncodedRegionCache:
             (I, R); of regions behind a mask's hole nothing is kept.
 
         Raises:
+            TypeError: a text in place of a list.
             ValueError: no image, a model in training mode, regions that do not fit the model or their number.
         """
+        if isinstance(images, str):
+            raise TypeError(f"images must be a list, one for each sentence, got the text {images!r}.")
         if not images:
             raise ValueError("images is empty: name the image of each sentence.")
         if self.model.training:
@@ -99,9 +102,11 @@ class EncodedRegionCache:
         sentences: int,
     ) -> dict[Hashable, torch.Tensor]:
         """States of each image, without padding."""
-        given = (
-            regions(rows) if callable(regions) else {name: each[_rows(each, rows)] for name, each in regions.items()}
-        )
+        if callable(regions):
+            given = regions(rows)
+        else:
+            there = {name: tensor for name, tensor in regions.items() if tensor is not None}
+            given = {name: tensor[_rows(tensor, rows)] for name, tensor in there.items()}
         model = self.model.base_model
         assert isinstance(model, LxmertModel)
         check_regions(

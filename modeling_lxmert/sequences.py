@@ -23,7 +23,12 @@ class Sequences(NamedTuple):
 
     @classmethod
     def of(
-        cls, states: torch.Tensor, mask: torch.Tensor | None, skip_padding: bool, count: int | None = None
+        cls,
+        states: torch.Tensor,
+        mask: torch.Tensor | None,
+        skip_padding: bool,
+        count: int | None = None,
+        keep_first: bool = False,
     ) -> "Sequences":
         """States (B, L, H) and their mask (B, L), packed if padding is to be skipped and it is worth it.
 
@@ -31,11 +36,12 @@ class Sequences(NamedTuple):
             states: of all positions.
             mask: 0 for padding.
             skip_padding: allow packing.
-            count: see `packing_of`; that of all positions says that nothing is hidden.
+            count: see `packing_of`.
+            keep_first: compute the first of each item even if it is hidden, because [CLS] is read.
         """
-        if mask is not None and (count == mask.numel() or (values_may_be_read(mask) and bool(mask.all()))):
+        if mask is not None and values_may_be_read(mask) and bool(mask.all()):
             mask = None
-        packing = packing_of(mask, count) if skip_padding else None
+        packing = packing_of(mask, count, keep_first) if skip_padding else None
         return cls(packing.pack(states) if packing else states, mask, packing)
 
     @property
@@ -54,13 +60,15 @@ class Sequences(NamedTuple):
         """(B, 1, H), the first state of each item."""
         return self.states[:, :1] if self.packing is None else self.packing.first(self.states)
 
-    def repeated(self, pairs: int, items: torch.Tensor | None, skip_padding: bool) -> "Sequences":
+    def repeated(
+        self, pairs: int, items: torch.Tensor | None, skip_padding: bool, keep_first: bool = False
+    ) -> "Sequences":
         """The items of these numbers (pairs,), or the only one for all pairs; itself where these are all, once."""
         if items is None and self.shape[0] == pairs:
             return self
         count = len(self.packing.rows) * pairs if self.packing and items is None else None
         mask = None if self.mask is None else _items_of(self.mask, pairs, items)
-        return Sequences.of(_items_of(self.padded, pairs, items), mask, skip_padding, count)
+        return Sequences.of(_items_of(self.padded, pairs, items), mask, skip_padding, count, keep_first)
 
 
 class Repetition(NamedTuple):
@@ -123,7 +131,7 @@ def pair(
         skip_words: leave padding out of the pairs' words.
         skip_regions: likewise of regions.
     """
-    words = texts.repeated(pairs, text_indices, skip_words)
+    words = texts.repeated(pairs, text_indices, skip_words, keep_first=True)
     regions = images.repeated(pairs, image_indices, skip_regions)
     if words is texts and regions is images:
         return words, regions, None
@@ -137,4 +145,5 @@ def pair(
 
 
 def _items_of(tensor: torch.Tensor, pairs: int, items: torch.Tensor | None) -> torch.Tensor:
-    return tensor.expand(pairs, *tensor.shape[1:]) if items is None else tensor.index_select(0, items)
+    chosen = tensor if items is None else tensor.index_select(0, items)
+    return chosen.expand(pairs, *tensor.shape[1:])

@@ -1,6 +1,6 @@
 """The optimisers of the loop: AdamW, and Adam as BERT and the original pre-training have it."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -14,6 +14,9 @@ def make_optimizer(parameters: Iterable[torch.nn.Parameter], settings: TrainingS
     if settings.bias_correction:
         return torch.optim.AdamW(parameters, eps=settings.adam_epsilon, fused=True, **values)
     return UncorrectedAdamW(parameters, eps=settings.adam_epsilon, **values)
+
+
+FIRST_STEP = 1e6  # 0.999 to this power is 0
 
 
 class UncorrectedAdamW(torch.optim.AdamW):
@@ -32,8 +35,6 @@ class UncorrectedAdamW(torch.optim.AdamW):
         weight_decay: decoupled from the gradient.
     """
 
-    FIRST_STEP = 1e6  # 0.999 to this power is 0
-
     def __init__(
         self,
         parameters: Iterable[torch.nn.Parameter],
@@ -43,20 +44,17 @@ class UncorrectedAdamW(torch.optim.AdamW):
         weight_decay: float = 0.01,
     ):
         super().__init__(parameters, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, fused=True)
+        self.register_step_pre_hook(self._start)
 
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Change every parameter that has a gradient."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
+    @staticmethod
+    def _start(optimizer: torch.optim.Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Give parameters that step for the first time their averages and the number of steps."""
+        with_closure = len(args) > 1 or kwargs.get("closure") is not None  # gradients come later; args[0] is itself
+        for group in optimizer.param_groups:
             for parameter in group["params"]:
-                if parameter.grad is not None and not self.state[parameter]:
-                    self.state[parameter] = {
-                        "step": torch.tensor(self.FIRST_STEP, dtype=torch.float32, device=parameter.device),
+                if (with_closure or parameter.grad is not None) and not optimizer.state[parameter]:
+                    optimizer.state[parameter] = {
+                        "step": torch.tensor(FIRST_STEP, dtype=torch.float32, device=parameter.device),
                         "exp_avg": torch.zeros_like(parameter, memory_format=torch.preserve_format),
                         "exp_avg_sq": torch.zeros_like(parameter, memory_format=torch.preserve_format),
                     }
-        super().step()
-        return loss

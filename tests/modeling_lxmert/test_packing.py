@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import AttentionInterface
 
 from lxmert import (
@@ -16,7 +17,7 @@ from lxmert import (
     LxmertForVisualReasoning,
     LxmertModel,
 )
-from lxmert.modeling_lxmert import packing
+from lxmert.modeling_lxmert import checks, packing, sequences
 from lxmert.modeling_lxmert.attention import eager_attention
 from lxmert.modeling_lxmert.packing import marked_positions, packing_of
 from lxmert.modeling_lxmert.sequences import Sequences
@@ -70,7 +71,7 @@ def check_equal(found: tuple[Any, dict[str, torch.Tensor]], expected: tuple[Any,
 
 @pytest.mark.parametrize("count", [None, 7, 8])
 def test_packing_by_hand(count: int | None) -> None:
-    packed = packing_of(MASK, count)
+    packed = packing_of(MASK, count, keep_first=True)
     assert packed is not None
     assert packed.rows.tolist() == KEPT  # on CPU the number given, if any, is only checked
     assert packed.ends.tolist() == [0, 3, 4, 7]
@@ -89,7 +90,7 @@ def test_rows_that_fill_up_reach_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
     """As on a GPU, where the number given may be larger than needed."""
     monkeypatch.setattr(packing, "values_may_be_read", lambda _: False)
     assert packing_of(MASK) is None
-    packed = packing_of(MASK, 10)
+    packed = packing_of(MASK, 10, keep_first=True)
     assert packed is not None
     assert packed.rows.tolist() == [*KEPT, 0, 0, 0]
     states = torch.randn(3, 4, 2, requires_grad=True)
@@ -115,7 +116,7 @@ def test_little_padding_is_left_in() -> None:
 
 def test_a_number_that_is_too_small_is_refused(small_model: LxmertForQuestionAnswering) -> None:
     with pytest.raises(ValueError, match="count given is 6, but 7 positions are to be computed"):
-        packing_of(MASK, 6)
+        packing_of(MASK, 6, keep_first=True)
     with pytest.raises(ValueError, match="count given is 5, but 21 positions"):
         small_model(**make_batch(), **make_masks(), word_count=5)
 
@@ -294,10 +295,57 @@ def test_one_image_for_all_is_encoded_once(small_model: LxmertForQuestionAnsweri
     assert {len(states) for states in whole.vision_hidden_states} == {3}, "hidden states are those of every pair"
 
 
+@pytest.mark.parametrize("name", ["text_indices", "image_indices"])
+def test_one_row_serves_all_of_the_other_side(small_config: Callable[..., LxmertConfig], name: str) -> None:
+    torch.manual_seed(0)
+    model, inputs = LxmertModel(small_config()).eval(), make_batch() | make_masks()
+    side = {key: each for key, each in inputs.items() if key.startswith("visual") == name.startswith("image")}
+    repeated = inputs | {key: each[[2, 2, 2]] for key, each in side.items()}
+    for pooled_only in (False, True):
+        found = model(**inputs, **{name: torch.tensor([2])}, pooled_only=pooled_only).pooled_output
+        expected = model(**repeated, pooled_only=pooled_only).pooled_output
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("hidden", ["values", "readable"])
+@pytest.mark.parametrize("count", [21, 24, 27, 30])
+def test_any_number_that_is_large_enough_will_do(
+    small_model: LxmertForQuestionAnswering, monkeypatch: pytest.MonkeyPatch, hidden: str, count: int
+) -> None:
+    inputs = make_batch() | make_masks()
+    expected = run(small_model, inputs, "logits")
+    if hidden == "values":  # as on a GPU
+        for module in (packing, sequences):
+            monkeypatch.setattr(module, "values_may_be_read", lambda _: False)
+    check_equal(run(small_model, inputs | {"word_count": count, "region_count": 15}, "logits"), expected)
+
+
+@pytest.mark.parametrize("implementation", ["eager", "sdpa"])
+def test_no_value_is_read_where_a_device_would_have_to_be_waited_for(
+    small_config: Callable[..., LxmertConfig], monkeypatch: pytest.MonkeyPatch, implementation: str
+) -> None:
+    model = LxmertForQuestionAnswering(small_config(attn_implementation=implementation)).eval()
+    for module in (packing, sequences, checks):
+        monkeypatch.setattr(module, "values_may_be_read", lambda _: False)
+    read = []
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if func in (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default):
+                read.append(func)
+            return func(*args, **(kwargs or {}))
+
+    with Watch(), torch.no_grad():
+        model(**make_batch(), **make_masks(), word_count=21, region_count=11)
+    assert not read
+
+
 @pytest.mark.parametrize(
     ("indices", "error", "message"),
     [
         (torch.tensor([0, 1]), ValueError, "batch of 3 but visual_feats one of 2"),
+        (torch.tensor([], dtype=torch.long), ValueError, "image_indices is empty"),
+        (torch.tensor([0, 1, 1], dtype=torch.uint8), TypeError, "int64 or int32, got torch.uint8"),
         (torch.tensor([0, 1, 3]), ValueError, r"image_indices must lie in 0..2, the rows that are there, got 0..3"),
         (torch.tensor([0, -1, 1]), ValueError, r"got -1..1"),
         (torch.tensor([0.0, 1.0, 1.0]), TypeError, "image_indices must be whole numbers"),
@@ -328,11 +376,14 @@ def flash_in_loops(module: torch.nn.Module, query: Any, key: Any, value: Any, ma
         )
         parts.append(attended)
         previous = end
-    return torch.cat(parts, dim=1), None
+    unwritten = torch.full((1, query.shape[2] - previous[0], *parts[0].shape[2:]), float("nan"))
+    return torch.cat([*parts, unwritten], dim=1), None
 
 
 @pytest.mark.parametrize("masks", ["both", "words"])
-def test_flash_kernels_are_told_where_items_begin(small_config: Callable[..., LxmertConfig], masks: str) -> None:
+def test_flash_kernels_are_told_where_items_begin(
+    small_config: Callable[..., LxmertConfig], monkeypatch: pytest.MonkeyPatch, masks: str
+) -> None:
     AttentionInterface.register("flash_in_loops", flash_in_loops)
     torch.manual_seed(0)
     model = LxmertForQuestionAnswering(small_config(attn_implementation="eager")).eval()
@@ -345,6 +396,11 @@ def test_flash_kernels_are_told_where_items_begin(small_config: Callable[..., Lx
         if hasattr(module, "config"):
             module.config._attn_implementation = "flash_in_loops"
     check_equal(run(model, shared, "logits"), expected)
+    monkeypatch.setattr(packing, "values_may_be_read", lambda _: False)
+    monkeypatch.setattr(sequences, "values_may_be_read", lambda _: False)
+    count = int(shared["attention_mask"].sum())
+    for more in (0, 5) if masks == "words" else ():  # rows that only fill up hold whatever a kernel leaves there
+        check_equal(run(model, shared | {"word_count": count + more}, "logits"), expected)
 
 
 def test_a_compiled_model_packs_to_the_number_it_is_told(small_config: Callable[..., LxmertConfig]) -> None:

@@ -34,6 +34,10 @@ def test_answers_are_those_of_the_plain_call(
         kept = cache([f"image {row}" for row in rows], rows_of(images, rows))
         torch.testing.assert_close(small_model(words, **kept).logits, expected, atol=1e-5, rtol=1e-5)
     assert (cache.encoded, cache.found, len(cache)) == (3, 2, 3)
+    unmasked = images | {"visual_attention_mask": None}
+    assert cache(["other"] * 3, unmasked)["encoded_regions"].shape == (1, 5, 32)
+    with pytest.raises(TypeError, match="images must be a list"):
+        cache("photo.jpg", images)
 
 
 def test_only_what_is_missing_is_read_and_encoded(

@@ -11,15 +11,17 @@ from tests.training.test_feeding import make_task
 from tests.training.test_pretraining import make_model, make_settings
 
 
+@pytest.mark.parametrize(("batch_size", "sentences_per_image"), [(8, 1), (6, 3)])
 def test_batches_of_any_shape_share_a_few_graphs_and_nothing_changes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch_size: int, sentences_per_image: int
 ) -> None:
     monkeypatch.setattr(compiling, "BACKEND", "eager")  # traces as any, and takes no minutes
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
     task = make_task(tmp_path)
     plain, compiled = make_model(task), make_model(task)
-    settings = make_settings(tmp_path / "plain")
+    sizes = {"batch_size": batch_size, "sentences_per_image": sentences_per_image}
+    settings = make_settings(tmp_path / "plain", **sizes)
     train(plain, task, settings)
     train(compiled, task, replace(settings, output_dir=tmp_path / "compiled", compile_layers=True))
     for name, parameter in plain.named_parameters():
