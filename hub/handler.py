@@ -19,6 +19,7 @@ MAX_SIDE = 10_000  # pixels
 MAX_QUESTIONS = 32
 MAX_CHARACTERS = 500  # of a question
 MAX_TOP_K = 1000
+MAX_EXPLAINED = 32  # answers to all questions together: each runs the model once more, forth and back
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")  # Pillow's others reach code that few have looked at
 FORMS = (
     'Send {"inputs": {"image": "<base64>", "question": "..."}, "parameters": {"top_k": 5}}, or what '
@@ -34,7 +35,9 @@ class BadRequestError(ValueError):
 class EndpointHandler:
     """The checkpoint in a folder, asked over the network: pictures and questions from strangers.
 
-    Where the package lxmert is installed, it answers; where it is not, the code in the folder does.
+    Where the package lxmert is installed, it answers; where it is not, the code in the folder does. Nothing limits the
+    time of a request: a picture of noise with 4 million pixels keeps the extractor of drawings busy for 16 s on one
+    core. Shrinking it first would change what is found in thin drawings.
 
     Args:
         path: folder of the checkpoint.
@@ -55,7 +58,8 @@ class EndpointHandler:
             data: `{"inputs": {"image": ..., "question": ...}, "parameters": {...}}`, or image and question beside
                 "inputs", as `InferenceClient` sends them. The image is a file as base64 (a data URL too), and never an
                 address or path. The question may be a list of questions about the image. Parameters are `top_k` and
-                `explain`, see the pipeline.
+                `explain`, see the pipeline; with `explain`, `top_k` is 1 by default, and `top_k` times the number of
+                questions is limited.
 
         Returns:
             `[{"answer", "score"}, ...]`, the likeliest first; a list of these for a list of questions.
@@ -67,14 +71,16 @@ class EndpointHandler:
             raise BadRequestError(f"The request must be a JSON object. {FORMS}")
         inputs = data.get("inputs")
         given = inputs if isinstance(inputs, dict) else data
-        unknown = set(given) - {"image", "question", "inputs", "parameters"}
-        if unknown:
-            raise BadRequestError(f"Unknown keys: {', '.join(sorted(map(_short, unknown)))}. {FORMS}")
+        if given is data:
+            _check_keys(data, ("inputs", "image", "question", "parameters"), "in the request")
+        else:
+            _check_keys(data, ("inputs", "parameters"), 'beside "inputs"')
+            _check_keys(given, ("image", "question"), 'in "inputs"')
         image = given.get("image")
         if image is None and given is data:
             image = inputs
         question = _checked_questions(given.get("question"))
-        parameters = _checked_parameters(data.get("parameters"))
+        parameters = _checked_parameters(data.get("parameters"), len(question) if isinstance(question, list) else 1)
         picture = _opened(image)
         try:
             return self.pipeline(image=picture, question=question, **parameters)
@@ -86,6 +92,13 @@ def _short(value: Any) -> str:
     return repr(value)[:40]
 
 
+def _check_keys(given: dict[str, Any], known: tuple[str, ...], place: str) -> None:
+    unknown = set(given) - set(known)
+    if unknown:
+        names = ", ".join(sorted(map(_short, unknown)))
+        raise BadRequestError(f"Unknown keys: {names} {place}; known there are {', '.join(known)}. {FORMS}")
+
+
 def _checked_questions(question: Any) -> str | list[str]:
     if question is None:
         raise BadRequestError(f"There is no question. {FORMS}")
@@ -93,14 +106,18 @@ def _checked_questions(question: Any) -> str | list[str]:
     if not 1 <= len(questions) <= MAX_QUESTIONS:
         raise BadRequestError(f"question must be 1 to {MAX_QUESTIONS} questions, got {len(questions)}.")
     for one in questions:
-        if not isinstance(one, str) or not one.strip():
+        if not isinstance(one, str):
             raise BadRequestError(f"question must be a text or a list of texts, got {_short(one)}.")
+        if not one.strip():
+            raise BadRequestError("question is empty: ask something about the image.")
+        if any("\ud800" <= character <= "\udfff" for character in one):
+            raise BadRequestError(f"question holds half a surrogate pair, which is no character: {_short(one)}.")
         if len(one) > MAX_CHARACTERS:
             raise BadRequestError(f"question must have at most {MAX_CHARACTERS} characters, got {len(one)}.")
     return question
 
 
-def _checked_parameters(parameters: Any) -> dict[str, Any]:
+def _checked_parameters(parameters: Any, questions: int) -> dict[str, Any]:
     if parameters is None:
         return {}
     if not isinstance(parameters, dict):
@@ -115,7 +132,15 @@ def _checked_parameters(parameters: Any) -> dict[str, Any]:
         raise BadRequestError(f"top_k must be a whole number from 1 to {MAX_TOP_K}, got {_short(top_k)}.")
     if explain is not None and not isinstance(explain, bool):
         raise BadRequestError(f"explain must be true or false, got {_short(explain)}.")
-    return {name: value for name, value in parameters.items() if value is not None}
+    if explain:
+        top_k = top_k or 1
+        if top_k * questions > MAX_EXPLAINED:
+            raise BadRequestError(
+                f"With explain, top_k times the number of questions may be {MAX_EXPLAINED} at most, got {top_k} x "
+                f"{questions}: ask for fewer answers, or fewer questions."
+            )
+    given = {"top_k": top_k, "explain": explain}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _opened(image: Any) -> Image.Image:
@@ -142,9 +167,15 @@ def _opened(image: Any) -> Image.Image:
             picture = Image.open(io.BytesIO(decoded), formats=FORMATS)
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError) as error:
         bomb = isinstance(error, Image.DecompressionBombError)
-        what = f"more than {MAX_PIXELS:,} pixels" if bomb else "no picture that can be read"
-        raise BadRequestError(f"image holds {what}: send {', '.join(FORMATS)} as base64.") from error
+        kinds = ", ".join(FORMATS)
+        raise BadRequestError(
+            f"image holds more than {MAX_PIXELS:,} pixels: send a smaller one."
+            if bomb
+            else f"image holds no picture that can be read: it is none of {kinds}, or broken or cut off. Send a whole "
+            "file as base64."
+        ) from error
     _check_size(picture)
+    picture.filename = "image"  # what messages call it
     return picture
 
 

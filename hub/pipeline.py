@@ -55,8 +55,7 @@ class LxmertVisualQuestionAnsweringPipeline(Pipeline):
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        names = [base.__name__ for base in type(self.model).__mro__]  # code from the Hub has classes of its own
-        if "LxmertForQuestionAnswering" not in names:
+        if not _is_a("LxmertForQuestionAnswering", self.model):
             raise TypeError(
                 f"model must be LxmertForQuestionAnswering, got {type(self.model).__name__}: this pipeline answers "
                 "questions about one image."
@@ -101,12 +100,20 @@ class LxmertVisualQuestionAnsweringPipeline(Pipeline):
         Raises:
             FileNotFoundError: no file at an image's path.
             ModuleNotFoundError: `explain` without matplotlib.
-            TypeError: something that is no picture, no question, no `Regions`, or an unknown keyword.
+            TypeError: something that is no picture, no question, no `Regions`, an `explain` or `truncation` that is not
+                True or False, or an unknown keyword.
             ValueError: counts that do not match, both image and regions or neither, no question, an image that cannot
-                be read, images without a region extractor, a question that is too long, or a `top_k` below 1.
+                be read, images without a region extractor, a question that is too long, or a `top_k` or `batch_size`
+                below 1.
         """
-        size = batch_size or self._batch_size or 1
+        size = next(one for one in (batch_size, self._batch_size, 1) if one is not None)
+        _check_count("batch_size", size)
         if _is_stream(image):
+            if question is not None or regions is not None:
+                raise ValueError(
+                    f"image is a {type(image).__name__}, which is taken for items with their questions: give nothing "
+                    "beside it, or one image as path, PIL image, array or bytes."
+                )
             return self._answers(_stream(image), size, parameters)
         items, single = _as_items(image, question, regions)
         answers = self._answers(items, size, parameters)
@@ -125,11 +132,19 @@ class LxmertVisualQuestionAnsweringPipeline(Pipeline):
         self.processor.save_pretrained(save_directory)
 
     def _sanitize_parameters(
-        self, top_k: int | None = None, explain: bool | None = None, truncation: bool | None = None
+        self, top_k: int | None = None, explain: bool | None = None, truncation: bool | None = None, **unknown: Any
     ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         """Parameters of `preprocess`, `_forward` and `postprocess`, those that were given."""
-        if top_k is not None and (isinstance(top_k, bool) or not isinstance(top_k, int) or top_k < 1):
-            raise ValueError(f"top_k must be a whole number of at least 1, got {top_k!r}.")
+        if unknown:
+            raise TypeError(
+                f"Unknown keywords: {', '.join(unknown)}; a call takes image, question, regions, batch_size, top_k, "
+                "explain and truncation."
+            )
+        if top_k is not None:
+            _check_count("top_k", top_k)
+        for name, choice in (("explain", explain), ("truncation", truncation)):
+            if choice is not None and not isinstance(choice, bool):
+                raise TypeError(f"{name} must be True or False, got {choice!r}.")
         before = {} if truncation is None else {"truncation": truncation}
         during = {name: value for name, value in (("top_k", top_k), ("explain", explain)) if value is not None}
         return before, during, {}
@@ -204,6 +219,16 @@ class LxmertVisualQuestionAnsweringPipeline(Pipeline):
         return self.processor.region_extractor(images)
 
 
+def _is_a(name: str, thing: Any) -> bool:
+    """Whether it is of the class of this name: code from the Hub has classes of its own."""
+    return name in [base.__name__ for base in type(thing).__mro__]
+
+
+def _check_count(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}.")
+
+
 def _is_stream(image: Any) -> bool:
     """Whether it is a data set or generator, and neither an image, an item nor a list."""
     if image is None or isinstance(image, (str, bytes, os.PathLike, Image.Image, np.ndarray, dict, list, tuple)):
@@ -230,20 +255,38 @@ def _as_items(image: Any, question: Any, regions: Any) -> tuple[list[dict[str, A
     if question is None:
         raise ValueError("question is None: give one, or a list of them.")
     name = "image" if regions is None else "regions"
-    given = [regions] if isinstance(regions, Regions) else list(regions) if image is None else as_image_list(image)
-    questions = [question] if isinstance(question, str) else list(question)
-    if not given or not questions:
-        raise ValueError(f"There are {len(given)} {name} and {len(questions)} questions: give one each at least.")
+    given = _as_images(image) if regions is None else _as_list(name, regions, _is_a("Regions", regions), "Regions")
+    questions = _as_list("question", question, isinstance(question, str), "a text")
+    for argument, entries in ((name, given), ("question", questions)):
+        if not entries:
+            raise ValueError(f"{argument} is an empty list: give one at least.")
     count = max(len(given), len(questions))
     if {len(given), len(questions)} - {1, count}:
         raise ValueError(
-            f"There are {len(questions)} questions but {len(given)} {name}: give one each, one question for all, or "
-            "one image for all questions."
+            f"{name} is a list of {len(given)}, but question is a list of {len(questions)}: give one each, one "
+            f"question for all, or one {name} for all questions."
         )
     given, questions = (found * count if len(found) == 1 else found for found in (given, questions))
     items = [_checked({name: one, "question": text}) for one, text in zip(given, questions, strict=True)]
     lists = isinstance(image, (list, tuple)) or isinstance(regions, (list, tuple)) or not isinstance(question, str)
     return items, not lists and count == 1
+
+
+def _as_images(image: Any) -> list[ImageInput]:
+    if not isinstance(image, (str, bytes, os.PathLike, Image.Image, np.ndarray, list, tuple)):
+        raise TypeError(
+            "image must be a path, PIL image, uint8 array or a file's bytes, or a list of them, got "
+            f"{type(image).__name__}."
+        )
+    return as_image_list(image)
+
+
+def _as_list(name: str, given: Any, single: bool, kind: str) -> list[Any]:
+    if single:
+        return [given]
+    if isinstance(given, (bytes, bytearray, dict, set)) or not isinstance(given, Iterable):
+        raise TypeError(f"{name} must be {kind}, or a list of such, got {type(given).__name__}.")
+    return list(given)
 
 
 def _checked(item: Any) -> dict[str, Any]:
@@ -260,6 +303,8 @@ def _checked(item: Any) -> dict[str, Any]:
         )
     if not isinstance(item["question"], str):
         raise TypeError(f"question must be a text, got {type(item['question']).__name__}.")
+    if isinstance(item.get("image"), (str, bytes)) and not item["image"]:
+        raise ValueError(f"image is empty, {item['image']!r}: give a path, or the bytes of an image file.")
     return {names[0]: item[names[0]], "question": item["question"]}
 
 

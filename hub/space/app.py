@@ -19,9 +19,12 @@ MAX_PIXELS = 25_000_000
 MAX_CHARACTERS = 300
 MAX_FILE_SIZE = "10mb"
 ANSWERS_AT_ONCE = 2
+KEPT_SECONDS = 900  # that an answer waits to be explained
+KEPT_SESSIONS = 200
 NO_PICTURE = "Drop a picture on the left first, or click an example."
 NO_QUESTION = "What would you like to know? Type a question about the picture."
 UNREADABLE = "This file cannot be read as a picture. PNG, JPEG and WebP files work."
+KEPT_NO_LONGER = "This answer is no longer kept. Press Ask once more."
 NOTHING_YET = "The answer appears here."
 
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
@@ -108,6 +111,10 @@ class Demo:
             answer_views.picture(found, answer),
         ]
 
+    def choose(self, found: Explanation | None, answer: str | None) -> list[Any]:
+        """As `why`, once a visitor has chosen an answer: it may be gone by then."""
+        return [answer_views.message(KEPT_NO_LONGER), "", None] if found is None else self.why(found, answer)
+
     def page(self) -> gr.Blocks:
         """The page, not yet served."""
         settings = self.settings
@@ -115,7 +122,7 @@ class Demo:
         first = examples[0] if examples else [None, ""]
         with gr.Blocks(title=settings["title"], analytics_enabled=False, delete_cache=(600, 3600)) as page:
             gr.HTML(_header(settings))
-            state = gr.State(None)
+            state = gr.State(None, time_to_live=KEPT_SECONDS)
             with gr.Row(equal_height=False):
                 with gr.Column(scale=5, min_width=300):
                     image = gr.Image(
@@ -146,7 +153,7 @@ class Demo:
             for event in asked:
                 event.success(**telling)
                 event.failure(self.broken, outputs=outputs, api_name=False)
-            choice.input(**telling)
+            choice.input(**telling | {"fn": self.choose})
         return page
 
 
@@ -181,6 +188,7 @@ def main() -> None:
         allowed_paths=[str(HERE / "examples")],
         ssr_mode=False,
         share=False,
+        state_session_capacity=KEPT_SESSIONS,
     )
 
 

@@ -282,32 +282,6 @@ def test_long_questions_are_refused_or_cut(pipe: Any, pictures: list[Path]) -> N
     assert len(pipe(pictures[0], long, truncation=True)) == 5
 
 
-@pytest.mark.parametrize(
-    ("arguments", "error", "words"),
-    [
-        ({"question": "is it?"}, ValueError, "either image or regions, got neither"),
-        ({"image": "a.png", "regions": [], "question": "is it?"}, ValueError, "got both"),
-        ({"image": "a.png"}, ValueError, "question is None"),
-        ({"image": "a.png", "question": []}, ValueError, "0 questions"),
-        ({"image": [], "question": "is it?"}, ValueError, "0 image"),
-        ({"image": ["a", "b"], "question": ["is it?"] * 3}, ValueError, "3 questions but 2 image"),
-        ({"image": "a.png", "question": 5}, TypeError, "not iterable"),
-        ({"image": "a.png", "question": ["is it?", 5]}, TypeError, "question must be a text, got int"),
-        ({"image": {"question": "is it?"}}, ValueError, "either an image or regions, got question"),
-        ({"image": [{"image": "a.png", "question": "is it?"}], "question": "what?"}, ValueError, "nothing beside them"),
-        ({"image": [{"image": "a.png", "question": "is it?"}, "b.png"]}, TypeError, "got str"),
-        ({"image": "a.png", "question": "is it?", "top_k": 0}, ValueError, "top_k must be a whole number"),
-        ({"image": "a.png", "question": "is it?", "topk": 3}, TypeError, "topk"),
-        ({"image": "/no/such.png", "question": "is it?"}, FileNotFoundError, "/no/such.png"),
-        ({"image": 5, "question": "is it?"}, TypeError, "not iterable"),
-        ({"regions": ["a.png"], "question": "is it?"}, TypeError, "regions must be lxmert.Regions, got str"),
-    ],
-)
-def test_wrong_calls_are_told(arguments: dict[str, Any], error: type[Exception], words: str, pipe: Any) -> None:
-    with pytest.raises(error, match=words):
-        pipe(**arguments)
-
-
 def test_an_error_leaves_the_pipeline_as_it_was(pipe: Any, pictures: list[Path]) -> None:
     expected = by_hand(pipe, pictures[0], QUESTION)
     with pytest.raises(FileNotFoundError):

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import re
+import runpy
 import socket
 import subprocess
 import sys
@@ -156,6 +157,25 @@ def visit(browser: Any, space: str) -> Iterator[Visitor]:
         assert [url for url in one.requests if not url.startswith((space, "data:", "blob:"))] == []
         assert one.complaints == []
         one.page.close()
+
+
+def test_answers_are_not_kept_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each session's last answer holds regions and relevances: for a while, and for so many sessions."""
+    gradio = pytest.importorskip("gradio")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)  # the app sets its own
+    monkeypatch.setenv("LXMERT_MODEL", str(NLVR))
+    monkeypatch.syspath_prepend(str(ROOT / "hub" / "space"))
+    launched: list[tuple[Any, dict[str, Any]]] = []
+    monkeypatch.setattr(gradio.Blocks, "launch", lambda page, **settings: launched.append((page, settings)))
+    app = runpy.run_path(str(ROOT / "hub" / "space" / "app.py"), run_name="app")
+    app["main"]()
+    page, settings = launched[0]
+    states = [block for block in page.blocks.values() if isinstance(block, gradio.State)]
+    assert [state.time_to_live for state in states if state.value is None] == [900]
+    assert settings["state_session_capacity"] == 200
+    said, *rest = app["Demo"].choose(None, None, "true")
+    assert "no longer kept. Press Ask once more" in said
+    assert rest == ["", None]
 
 
 def test_the_first_example_is_answered_already(visit: Visitor) -> None:
