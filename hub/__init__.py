@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lxmert.hub.card_details import CardDetails, TrainingCost
+    from lxmert.hub.own_files import license_of
     from lxmert.hub.publication import Publication
     from lxmert.hub.publishing import publish, publish_space
     from lxmert.hub.region_dataset import download_regions
@@ -15,11 +16,12 @@ _MODULES = {
     "Publication": "publication",
     "TrainingCost": "card_details",
     "download_regions": "region_dataset",
+    "license_of": "own_files",
     "publish": "publishing",
     "publish_space": "publishing",
 }
 
-__all__ = ["CardDetails", "Publication", "TrainingCost", "download_regions", "publish", "publish_space"]
+__all__ = ["CardDetails", "Publication", "TrainingCost", "download_regions", "license_of", "publish", "publish_space"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,6 +1,6 @@
 """The card of a model, made of its checkpoint, what its run left behind, and what a person says."""
 
-from pathlib import PurePosixPath
+import re
 
 from huggingface_hub import ModelCardData
 
@@ -9,10 +9,12 @@ from lxmert.hub.card_mark import with_mark
 from lxmert.hub.card_usage import Usage
 from lxmert.hub.checkpoint import Checkpoint, Example
 from lxmert.hub.evaluation_results import DATASETS, TASK_TYPE, model_index
+from lxmert.hub.markdown import one_line
 from lxmert.hub.training_run import TrainingRun
 from lxmert.training import TASKS
 
 CURVE_FILE = "training_curve.png"
+OF_THE_CARD = re.compile(rf"{re.escape(CURVE_FILE)}|widget/.*")  # files that a card shows
 ANSWERS_SHOWN = 12
 KINDS_SHOWN = 20  # figures of kinds of questions
 WHAT = {
@@ -63,7 +65,7 @@ def model_card(
         training_data=[vars(entry) for entry in run.learned_from] or None,
     )
     sections = [
-        (title, _introduction(checkpoint)),
+        (one_line(title), _introduction(checkpoint)),
         ("How to use it", str(Usage(checkpoint, repo_id, auto_class))),
         ("Examples", _examples(checkpoint)),
         ("Figures", _figures(run)),
@@ -85,19 +87,19 @@ def default_title(run: TrainingRun) -> str:
     return f"LXMERT for {' and '.join(learned)}" if learned else "LXMERT"
 
 
-def widget_path(number: int, image: str) -> str:
+def widget_path(number: int) -> str:
     """Where an example's picture lies in the repository."""
-    return f"widget/{number}{PurePosixPath(image).suffix.lower()}"
+    return f"widget/{number}.png"
 
 
 def _widget(number: int, example: Example) -> dict[str, object]:
     output = [{"label": example.answer, "score": round(example.probability, 3)}]
-    return {"text": example.question, "src": widget_path(number, example.image.name), "output": output}
+    return {"text": example.question, "src": widget_path(number), "output": output}
 
 
 def _introduction(checkpoint: Checkpoint) -> str:
     answers = list(checkpoint.answers)
-    shown = ", ".join(answers[:ANSWERS_SHOWN]) + (", ..." if len(answers) > ANSWERS_SHOWN else "")
+    shown = ", ".join(map(one_line, answers[:ANSWERS_SHOWN])) + (", ..." if len(answers) > ANSWERS_SHOWN else "")
     what = WHAT[checkpoint.head].format(answers=f"{len(answers):,} answers ({shown})")
     regions = (
         f"It finds the regions in the picture itself (`{checkpoint.extractor}`)."
@@ -105,18 +107,18 @@ def _introduction(checkpoint: Checkpoint) -> str:
         else f"It takes regions that a detector of yours has found, with features of width {checkpoint.feature_dim}."
     )
     return (
-        f"A model after LXMERT (Tan & Bansal, EMNLP 2019) with {_in_words(checkpoint.parameters)} parameters that "
+        f"A model after LXMERT (Tan & Bansal, EMNLP 2019) with {_count(checkpoint.parameters)} parameters that "
         f"{what}. {regions} Questions may have up to {checkpoint.longest} wordpieces."
     )
 
 
-def _in_words(parameters: int) -> str:
+def _count(parameters: int) -> str:
     return f"{parameters / 1e6:.1f} million" if parameters >= 1e5 else f"{parameters:,}"
 
 
 def _examples(checkpoint: Checkpoint) -> str:
     rows = [
-        f"| ![]({widget_path(i, each.image.name)}) | {each.question} | {each.answer} ({each.probability:.1%}) |"
+        f"| ![]({widget_path(i)}) | {one_line(each.question)} | {one_line(each.answer)} ({each.probability:.1%}) |"
         for i, each in enumerate(checkpoint.examples)
     ]
     return "\n".join(["| picture | question | its answer |", "|---|---|---|", *rows]) if rows else ""
@@ -131,17 +133,17 @@ def _figures(run: TrainingRun) -> str:
             f"{best['epoch']:g}; a figure that chooses flatters a little."
         )
     for each in run.evaluations:
-        parts.append(f"**{each.title}**, {each.questions:,} questions:")
+        parts.append(f"**{one_line(each.title)}**, {each.questions:,} questions:")
         rows = list(each.overall.items())
         rows += [(name, value) for name, value in each.figures.items() if "/" in name][:KINDS_SHOWN]
-        parts.append("\n".join(["| figure | value |", "|---|---|", *(f"| {n} | {v:.4f} |" for n, v in rows)]))
+        parts.append("\n".join(["| figure | value |", "|---|---|", *(f"| {one_line(n)} | {v:.4f} |" for n, v in rows)]))
     return "\n\n".join(parts) or "It has not been judged on held-out questions."
 
 
 def _training(run: TrainingRun) -> str:
     parts = []
     if run.learned_from:
-        rows = [f"| {entry.task} | {entry.split} | {entry.questions:,} |" for entry in run.learned_from]
+        rows = [f"| {one_line(x.task)} | {one_line(x.split)} | {x.questions:,} |" for x in run.learned_from]
         parts.append("\n".join(["| task | split | questions |", "|---|---|---|", *rows]))
     else:
         parts.append("What it learned from is not recorded.")
@@ -150,14 +152,17 @@ def _training(run: TrainingRun) -> str:
     if run.history:
         parts.append(f"![Training loss and held-out figure by epoch]({CURVE_FILE})")
     if run.settings:
-        rows = [f"| {name.replace('_', ' ')} | {value} |" for name, value in run.settings.items()]
+        rows = [f"| {name.replace('_', ' ')} | {one_line(value)} |" for name, value in run.settings.items()]
         parts.append("\n".join(["| setting | value |", "|---|---|", *rows]))
     return "\n\n".join(parts)
 
 
 def _cost(details: CardDetails) -> str:
     cost = details.cost
-    known = [f"{cost.hours:g} hours" if cost.hours else None, f"on {cost.hardware}" if cost.hardware else None]
+    known = [
+        f"{cost.hours:g} hours" if cost.hours else None,
+        f"on {one_line(cost.hardware)}" if cost.hardware else None,
+    ]
     said = " ".join(part for part in known if part)
     if cost.grams is not None:
         said += f", about {cost.grams:.3g} g of CO2 equivalent at {cost.watts:g} W and {cost.grams_per_kwh:g} g/kWh"

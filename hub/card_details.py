@@ -1,7 +1,7 @@
 """What a page on the Hub says that no run knows: licence, use, limits, cost."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 INTENDED_USE = (
@@ -30,7 +30,7 @@ class TrainingCost:
         grams_per_kwh: carbon dioxide equivalent of the electricity used.
 
     Raises:
-        ValueError: a number that is not positive.
+        ValueError: a number that is not positive, or a line break in `hardware`.
 
     Example:
         >>> TrainingCost(hours=2, watts=50, grams_per_kwh=300).grams
@@ -46,6 +46,7 @@ class TrainingCost:
         for name in ("hours", "watts", "grams_per_kwh"):
             if (value := getattr(self, name)) is not None and not value > 0:
                 raise ValueError(f"{name} must be positive, got {value}.")
+        _check_one_line("hardware", self.hardware)
 
     @property
     def grams(self) -> float | None:
@@ -72,7 +73,7 @@ class CardDetails:
         cost: of training.
 
     Raises:
-        ValueError: no licence, one that cannot be an identifier, or a language that is none.
+        ValueError: no licence, one that cannot be an identifier, a language that is none, or a line break in `title`.
     """
 
     license: str
@@ -97,6 +98,13 @@ class CardDetails:
             )
         if not re.fullmatch(r"[a-z]{2,3}|multilingual", self.language):
             raise ValueError(f'language must be two or three small letters, such as "en", got {self.language!r}.')
+        _check_one_line("title", self.title)
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """Names of the fields that are not as by default, the licence left out."""
+        usual = CardDetails(self.license)
+        return tuple(each.name for each in fields(self) if getattr(self, each.name) != getattr(usual, each.name))
 
     @property
     def emissions(self) -> dict[str, Any] | None:
@@ -105,3 +113,8 @@ class CardDetails:
             return None
         known = {"emissions": round(self.cost.grams, 3), "source": "hours x watts x grams per kilowatt hour"}
         return known | ({"hardware_used": self.cost.hardware} if self.cost.hardware else {})
+
+
+def _check_one_line(name: str, text: str | None) -> None:
+    if text is not None and len(text.splitlines()) > 1:
+        raise ValueError(f"{name} must be one line, got {text!r}.")

@@ -9,12 +9,18 @@ from huggingface_hub import ModelCard
 
 from lxmert.training import TrainingDataCard, training_data_of
 
-MARK = re.compile(r"\n<!-- Made by lxmert; digest of all above: ([0-9a-f]{16}) -->\n\Z")
+MADE, COPIED = "Made by lxmert", "A copy; edit the card in the folder that is published"
+MARK = re.compile(rf"\n<!-- ({MADE}|{COPIED}); digest of all above: ([0-9a-f]{{16}}) -->\n\Z")
 
 
 def with_mark(text: str) -> str:
     """The text and, as a comment behind it, a digest by which `is_edited` knows it again."""
-    return f"{text.rstrip()}\n\n<!-- Made by lxmert; digest of all above: {_digest(text)} -->\n"
+    return _marked(text, MADE)
+
+
+def as_copy(text: str) -> str:
+    """The card of a person with a mark by which `is_intact` knows the copy again."""
+    return _marked(text, COPIED)
 
 
 def is_edited(text: str) -> bool:
@@ -29,8 +35,20 @@ def is_edited(text: str) -> bool:
     """
     text = text.replace("\r\n", "\n")  # as some editors and Git on Windows save it
     if (mark := MARK.search(text)) is not None:
-        return _digest(text[: mark.start()]) != mark[1]
+        return mark[1] != MADE or _digest(text[: mark.start()]) != mark[2]
     return not _is_of_training(text)
+
+
+def is_intact(text: str) -> bool:
+    """Whether a card is as this package wrote it, made or copied, so that nothing is lost with it."""
+    text = text.replace("\r\n", "\n")
+    mark = MARK.search(text)
+    copied = mark is not None and mark[1] == COPIED and _digest(text[: mark.start()]) == mark[2]
+    return copied or not is_edited(text)
+
+
+def _marked(text: str, by: str) -> str:
+    return f"{text.rstrip()}\n\n<!-- {by}; digest of all above: {_digest(text)} -->\n"
 
 
 def _digest(text: str) -> str:

@@ -1,5 +1,6 @@
 """How to use a published model: three snippets, each for what the reader has installed."""
 
+import json
 from dataclasses import dataclass
 
 from lxmert.hub.checkpoint import Checkpoint
@@ -73,7 +74,7 @@ class Usage:
         if self.checkpoint.sees_pictures:
             model = f'model="{self.repo_id}", trust_remote_code=True'
             lines = ["from transformers import pipeline", "", f'answer = pipeline("{TASK_TYPE}", {model})']
-            return "\n".join([*lines, f'print(answer(image="picture.png", question="{self._question}"))'])
+            return "\n".join([*lines, f'print(answer(image="picture.png", question={self._question}))'])
         lines = [f"from transformers import {self.auto_class}, AutoProcessor"]
         lines += [] if self.checkpoint.extractor else [REGIONS_IMPORT]
         lines += ["", f'name = "{self.repo_id}"']
@@ -95,7 +96,7 @@ class Usage:
                 f"model, tokenizer = {stock}.from_pretrained(name), BertTokenizer.from_pretrained(name)",
                 f"features = torch.zeros(1, 36, {width})  # (1, R, {width}), of your regions",
                 "boxes = torch.tensor([0.0, 0.0, 1.0, 1.0]).expand(1, 36, 4)  # x1, y1, x2, y2 as shares of the image",
-                f'inputs = tokenizer("{self._question}", return_tensors="pt")',
+                f'inputs = tokenizer({self._question}, return_tensors="pt")',
                 'inputs |= {"visual_feats": features, "visual_pos": boxes}',
                 read,
             ]
@@ -103,9 +104,10 @@ class Usage:
 
     @property
     def _question(self) -> str:
+        """As a literal of Python."""
         examples = self.checkpoint.examples
         asked = examples[0].question if examples else QUESTIONS.get(self.checkpoint.head, "what is it?")
-        return asked.replace('"', "'")
+        return json.dumps(asked, ensure_ascii=False)
 
     def _asked(self) -> list[str]:
         pair = self.checkpoint.head == "LxmertForVisualReasoning"
@@ -117,7 +119,7 @@ class Usage:
                 "regions = Regions(features=features, boxes=boxes, image_size=(height, width))  # boxes in pixels"
             ]
             what = "regions=[[regions, regions]]" if pair else "regions=regions"
-        inputs = f'inputs = processor(text="{self._question}", {what}, return_tensors="pt")'
+        inputs = f'inputs = processor(text={self._question}, {what}, return_tensors="pt")'
         return [*before, inputs, READ[self.checkpoint.head]]
 
 

@@ -1,15 +1,17 @@
 """A checkpoint looked at before others see it: it loads, answers, has labels, and holds nothing that is not its own."""
 
-import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors import safe_open
 
+from lxmert.hub.own_files import read_json
 from lxmert.modeling_lxmert import (
     LxmertForImageAndTextRetrieval,
     LxmertForPreTraining,
@@ -40,8 +42,10 @@ SETTINGS = {
     "vocab.txt",
 }
 # What is made anew for the page, or belongs to it: it may lie in the folder, and only the card is taken from there.
-OF_THE_PAGE = re.compile(r"README\.md|LICENSE(\.\w+)?|\.gitattributes|training_curve\.png|(\.eval_results|widget)/.*")
-MADE_CODE = re.compile(r"(configuration|modeling|processing|pipeline)_lxmert\w*\.py|handler\.py|requirements\.txt")
+LICENSE_FILE = re.compile(r"LICENSE(\.\w+)?")
+SHOWN = re.compile(r"training_curve\.png|(\.eval_results|widget)/.*")
+OF_THE_PAGE = re.compile(rf"README\.md|{LICENSE_FILE.pattern}|\.gitattributes|{SHOWN.pattern}")
+MADE_CODE = re.compile(r"(configuration|modeling|processing|pipeline)_lxmert\w*\.py|handler\.py")
 SAMPLE_REGIONS = 4
 
 
@@ -108,26 +112,30 @@ def check_checkpoint(folder: str | Path, examples: Sequence[Example] = ()) -> Ch
 
     Raises:
         FileNotFoundError: no such folder, or a file that others need is not in it.
-        ValueError: pickled weights, stray files, weights that do not fit the head, a head without names of its answers,
-            scores that are not finite, an extractor whose features do not fit, or examples that cannot be answered.
+        ValueError: pickled weights, stray files, damaged files, links to elsewhere, weights that do not fit the head, a
+            head without names of its answers, scores that are not finite, an extractor whose features do not fit, or
+            examples that cannot be answered.
     """
     folder = Path(folder)
     files = _check_files(folder)
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    head = (config.get("architectures") or [None])[0]
-    if head not in HEADS:
+    config = _check_readable(folder, files)["config.json"]
+    named = config.get("architectures")
+    head = str(named[0]) if isinstance(named, list) and named else None
+    if head is None or head not in HEADS:
         raise ValueError(
             f"{folder}/config.json names {head!r} as its architecture, but what is published must be one of "
             f"{', '.join(HEADS)}: save the model with its head."
         )
-    model, found = HEADS[head].from_pretrained(folder, output_loading_info=True)
+    with _loading(f"The model in {folder}"):
+        model, found = HEADS[head].from_pretrained(folder, output_loading_info=True)
     lacking = sorted(set(found["missing_keys"]) | {str(key) for key in found.get("mismatched_keys", ())})
     if lacking:
         raise ValueError(
             f"The weights in {folder} are not whole: {head} lacks {', '.join(lacking[:3])}"
             f"{f' and {len(lacking) - 3} more' if len(lacking) > 3 else ''}. Save the model again."
         )
-    processor = LxmertProcessor.from_pretrained(folder)
+    with _loading(f"The processor in {folder}"):
+        processor = LxmertProcessor.from_pretrained(folder)
     model.eval()
     answers = _check_answers(model, config, folder)
     _check_it_answers(model, processor, folder)
@@ -150,7 +158,12 @@ def _check_files(folder: Path) -> tuple[str, ...]:
         raise FileNotFoundError(
             f"{folder} is no checkpoint: it has no config.json. Name a folder such as runs/NAME/best."
         )
-    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    paths = list(folder.rglob("*"))
+    if outside := [path for path in paths if not path.resolve().is_relative_to(folder.resolve())]:
+        raise ValueError(
+            f"{outside[0]} is a link to {outside[0].resolve()}, outside the folder: put the file itself there."
+        )
+    names = sorted(path.relative_to(folder).as_posix() for path in paths if path.is_file())
     pickled = [name for name in names if PICKLED.fullmatch(name)]
     if pickled:
         raise ValueError(
@@ -175,18 +188,39 @@ def _check_files(folder: Path) -> tuple[str, ...]:
     return tuple(wanted)
 
 
+def _check_readable(folder: Path, files: Sequence[str]) -> dict[str, Any]:
+    """The settings by their files' names; weights are opened, which shows whether they are whole."""
+    for name in files:
+        if name.endswith(".safetensors"):
+            with _loading(str(folder / name)), safe_open(folder / name, "pt"):
+                pass
+    return {name: read_json(folder / name) for name in files if name.endswith(".json")}
+
+
+@contextmanager
+def _loading(what: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # damaged files lead to whatever their readers meet first
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"{what} cannot be loaded ({said}): put back a copy, or save it again.") from error
+
+
 def _check_answers(model: LxmertPreTrainedModel, config: dict[str, Any], folder: Path) -> tuple[str, ...]:
     """The names of the answers, as the file has them."""
     if not isinstance(model, LxmertForQuestionAnswering):
         return tuple(model.config.id2label.values())
-    names = config.get("id2label") or {}
+    names = config.get("id2label")
+    names = names if isinstance(names, dict) else {}
     count = model.config.num_qa_labels
-    if len(names) != count or all(re.fullmatch(r"LABEL_\d+", str(name)) for name in names.values()):
+    if names.keys() != {str(i) for i in range(count)} or all(
+        re.fullmatch(r"LABEL_\d+", str(name)) for name in names.values()
+    ):
         raise ValueError(
             f"The head in {folder} has {count} answers but config.json does not name them, so others would get "
             "numbers: model.name_answers(read_answer_list(FILE)), then save it again."
         )
-    return tuple(names[str(i)] for i in range(count))
+    return tuple(str(names[str(i)]) for i in range(count))
 
 
 def _check_it_answers(model: LxmertPreTrainedModel, processor: LxmertProcessor, folder: Path) -> None:

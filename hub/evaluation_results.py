@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import yaml
 from huggingface_hub import EvalResult, EvalResultEntry, eval_result_entries_to_yaml
 
+from lxmert.hub.plain_errors import check_repo_id
 from lxmert.hub.training_run import Evaluation
 from lxmert.training import TASKS
 
@@ -51,10 +52,7 @@ def results_file(evaluations: Sequence[Evaluation], benchmark: str, source_url: 
         ValueError: no report with an overall figure, or another form of `benchmark`.
     """
     name, _, task = benchmark.partition(":")
-    if name.count("/") != 1 or not all(name.split("/")):
-        raise ValueError(
-            f"benchmark must be OWNER/NAME or OWNER/NAME:TASK of a data set on the Hub, got {benchmark!r}."
-        )
+    check_repo_id(name, "benchmark")
     judged = [each for each in evaluations if each.overall]
     if not judged:
         raise ValueError("benchmark needs a figure: judge the model first (examples/5_evaluate.py, then --evaluation).")

@@ -1,6 +1,5 @@
 """The files of a model's repository: weights, processor, code, card and what the card shows."""
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,10 +8,24 @@ from pathlib import Path
 from lxmert.hub import handler
 from lxmert.hub.card import CURVE_FILE, default_title, model_card, widget_path
 from lxmert.hub.card_details import CardDetails
-from lxmert.hub.checkpoint import Checkpoint, Example, check_checkpoint
+from lxmert.hub.checkpoint import (
+    LICENSE_FILE,
+    MADE_CODE,
+    SETTINGS,
+    SHOWN,
+    WEIGHTS,
+    Checkpoint,
+    Example,
+    check_checkpoint,
+)
 from lxmert.hub.evaluation_results import results_file
+from lxmert.hub.own_files import CARD, read_json
 from lxmert.hub.remote_code import export_remote_code
+from lxmert.hub.small_pictures import small_copy
 from lxmert.hub.training_run import TrainingRun, read_run
+
+# All that `prepare_model` may write but the card: what an earlier publication left is known by it.
+STALE = re.compile("|".join([WEIGHTS.pattern, *map(re.escape, sorted(SETTINGS)), MADE_CODE.pattern, SHOWN.pattern]))
 
 
 @dataclass(frozen=True)
@@ -53,12 +66,13 @@ def prepare_model(
     """
     checkpoint, run = check_checkpoint(folder, examples), read_run(folder, evaluations)
     files = {name: folder / name for name in checkpoint.files}
-    files |= {path.name: path for path in folder.glob("LICENSE*")}
+    files |= {path.name: path for path in folder.iterdir() if path.is_file() and LICENSE_FILE.fullmatch(path.name)}
     files |= _code(checkpoint, work)
     card = model_card(checkpoint, run, details, repo_id, _auto_class(files["config.json"], checkpoint.head))
-    files["README.md"] = work / "README.md"
-    files["README.md"].write_text(card, encoding="utf-8")
-    files |= {widget_path(i, each.image.name): each.image for i, each in enumerate(checkpoint.examples)}
+    files[CARD] = work / CARD
+    files[CARD].write_text(card, encoding="utf-8")
+    for i, each in enumerate(checkpoint.examples):
+        files[widget_path(i)] = small_copy(each.image, work / widget_path(i))
     notes = list(_unsaid(checkpoint, run, details))
     if run.history:
         files[CURVE_FILE] = _curve(run, work / CURVE_FILE, details.title or default_title(run))
@@ -67,8 +81,7 @@ def prepare_model(
         files[name] = work / name
         files[name].parent.mkdir(exist_ok=True)
         files[name].write_text(content, encoding="utf-8")
-    stale = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors(\.index\.json)?|\.eval_results/.*|widget/.*")
-    return Page(files, stale, tuple(notes))
+    return Page(files, STALE, tuple(notes))
 
 
 def _code(checkpoint: Checkpoint, work: Path) -> dict[str, Path]:
@@ -80,7 +93,7 @@ def _code(checkpoint: Checkpoint, work: Path) -> dict[str, Path]:
 
 def _auto_class(config: Path, head: str) -> str | None:
     """The class of transformers that finds the head's code."""
-    auto_map = json.loads(config.read_text(encoding="utf-8")).get("auto_map", {})
+    auto_map = read_json(config).get("auto_map", {})
     named = (name for name, target in auto_map.items() if name.startswith("AutoModel") and target.endswith(f".{head}"))
     return next(named, None)
 

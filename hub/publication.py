@@ -14,10 +14,10 @@ from huggingface_hub import (
 )
 from huggingface_hub.errors import RepositoryNotFoundError
 
+from lxmert.hub.own_files import CARD
 from lxmert.hub.plain_errors import plain_hub_errors
 
 RepoType = Literal["model", "dataset", "space"]
-CARD = constants.REPOCARD_NAME
 NOTHING = "nothing was published"
 
 
@@ -51,7 +51,7 @@ class Publication:
         repo_id: its name.
         repo_type: "model", "dataset" or "space".
         files: local files by their paths in the repository.
-        private: whether a new repository is made private.
+        private: whether the repository is private, or is made so if it is new.
         removed: paths that the commit deletes.
         notes: what a person should know, each a sentence.
         sizes: bytes of each file, see `measured`.
@@ -137,5 +137,5 @@ def look_at(api: HfApi, repo_id: str, repo_type: RepoType) -> Remote | None:
         card = None
         if CARD in files:
             path = api.hf_hub_download(repo_id, CARD, repo_type=repo_type, revision=info.sha)
-            card = Path(path).read_text(encoding="utf-8")
+            card = Path(path).read_text(encoding="utf-8", errors="replace")  # whoever wrote it
         return Remote(str(info.sha), bool(info.private), files, card)

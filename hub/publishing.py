@@ -9,18 +9,21 @@ from pathlib import Path
 
 from huggingface_hub import DatasetCard, HfApi, ModelCard, RepoCard, SpaceCard, get_token
 
+from lxmert.hub.card import OF_THE_CARD
 from lxmert.hub.card_details import CardDetails
-from lxmert.hub.card_mark import is_edited, with_mark
+from lxmert.hub.card_mark import is_edited, is_intact, with_mark
 from lxmert.hub.checkpoint import Example
+from lxmert.hub.kept_card import keep_edited_card
 from lxmert.hub.model_page import Page, prepare_model
-from lxmert.hub.plain_errors import LOG_IN, check_repo_id, plain_hub_errors
-from lxmert.hub.publication import CARD, NOTHING, Publication, Remote, RepoType, look_at
-from lxmert.hub.region_dataset import prepare_regions
+from lxmert.hub.own_files import CARD, license_of, read_card
+from lxmert.hub.plain_errors import LOG_IN, check_repo_id, check_token, plain_disk_errors, plain_hub_errors
+from lxmert.hub.publication import NOTHING, Publication, Remote, RepoType, look_at
+from lxmert.hub.region_dataset import SPLIT, prepare_regions
 from lxmert.hub.space_folder import ExampleSet, prepare_space
 from lxmert.processing.region_shards import DESCRIPTION_FILE
 
 CARDS: dict[RepoType, type[RepoCard]] = {"model": ModelCard, "dataset": DatasetCard, "space": SpaceCard}
-STALE_ROWS, STALE_CODE = re.compile(r"data/.*\.parquet"), re.compile(r"(lxmert|examples)/.*")
+STALE_ROWS, STALE_CODE = re.compile(rf"data/{SPLIT}-\d{{5}}-of-\d{{5}}\.parquet"), re.compile(r"(lxmert|examples)/.*")
 
 
 def publish(
@@ -40,7 +43,8 @@ def publish(
     """Publish a checkpoint, or a region store as a data set.
 
     What is there is checked first, then the page is made: card, curve, results, code; then all goes in one commit. A
-    card that a person edited is kept, here and on the Hub.
+    card in the folder that a person edited is published as it is; delete it to have the card made anew. One that a
+    person edited on the Hub stays, with the pictures that it shows, unless `force` replaces it.
 
     Args:
         folder: a checkpoint such as `runs/finetune_gqa/best`, or a region store.
@@ -52,31 +56,42 @@ def publish(
         private: make the repository private.
         dry_run: send nothing, and say what would be sent.
         update: commit to a repository that holds something already.
-        force: replace cards that a person edited.
+        force: replace a card on the Hub that a person edited.
         token: of the Hub, if none is saved.
-        prepared: folder for what is made for the page, to be looked at; by default one that goes at the end.
+        prepared: folder of its own for what is made for the page, to be looked at; by default one that goes at the end.
 
     Returns:
         What was published, or would be; printed, it is a table.
 
     Raises:
-        FileNotFoundError, ValueError: see `prepare_model`, `prepare_regions`; no licence; a card that the Hub refuses.
-        FileExistsError: the repository holds something and `update` is not set, or it changed meanwhile.
+        FileNotFoundError, ValueError: see `prepare_model`, `prepare_regions`; no licence; a card that the Hub refuses;
+            `prepared` is the folder itself or holds another checkpoint.
+        TypeError: one evaluation or example in place of a list.
+        FileExistsError: the repository holds something and `update` is not set, or it changed meanwhile; `prepared`
+            holds a card that a person edited.
         PermissionError: no token, no right to write; `private` for a repository that is public.
         ConnectionError: the Hub cannot be reached; a dry run then only says so.
+        OSError: the disk is full, or `prepared` cannot be written.
     """
     check_repo_id(repo_id)
     _check_token(token, dry_run)
+    for name, given in (("examples", examples), ("evaluations", evaluations)):
+        if isinstance(given, str | Path):
+            raise TypeError(f"{name} must be a list, got {given!r} alone: put it into brackets.")
     folder = Path(folder)
     kind: RepoType = "dataset" if (folder / DESCRIPTION_FILE).is_file() else "model"
-    details = details or CardDetails(license=_license_of(folder / CARD, kind))
+    details = details or CardDetails(license=license_of(folder))
     asked = [Example(Path(image), question) for image, question in examples]
-    with _workspace(prepared) as work:
+    lists = [name for name, given in (("examples", examples), ("evaluations", evaluations)) if given]
+    with plain_disk_errors(NOTHING), _workspace(prepared, folder) as work:
         if kind == "dataset":
-            page = Page(prepare_regions(folder, work, repo_id, details), STALE_ROWS)
+            unused = [name for name in [*details.given, *lists] if name != "title"]
+            notes = (f"A region store's page does not take {', '.join(unused)}.",) if unused else ()
+            page = Page(prepare_regions(folder, work, repo_id, details), STALE_ROWS, notes)
         else:
             page = prepare_model(folder, work, repo_id, details, asked, evaluations)
-        page = _keep_edited_card(page, folder / CARD, kind, details, force)
+            unused = [name for name in [*details.given, *lists] if name != "benchmark"]
+        page = keep_edited_card(page, folder, work, details, unused)
         plan = Publication(repo_id, kind, page.files, private, notes=page.notes)
         return _publish(page, plan, dry_run=dry_run, update=update, force=force, token=token)
 
@@ -107,9 +122,9 @@ def publish_space(
         As `publish` and `prepare_space`.
     """
     check_repo_id(repo_id)
-    check_repo_id(model)
+    check_repo_id(model, "model")
     _check_token(token, dry_run)
-    with _workspace(prepared) as work:
+    with plain_disk_errors(NOTHING), _workspace(prepared) as work:
         title = {"title": details.title} if details.title else {}
         page = Page(prepare_space(work, model, examples, license=details.license, **title), STALE_CODE)
         card = page.files[CARD]
@@ -130,6 +145,7 @@ def _publish(
 
 
 def _check_token(token: str | None, dry_run: bool) -> None:
+    check_token(token)
     if not dry_run and not (token or get_token()):
         raise PermissionError(f"There is no token of the Hub; {NOTHING}. To get one, {LOG_IN}.")
 
@@ -142,7 +158,8 @@ def _plan(api: HfApi, plan: Publication, dry_run: bool) -> tuple[Publication, Re
     except ConnectionError as error:
         if not dry_run:
             raise
-        return plan.with_notes(f"What the Hub has already, and whether it takes the card, is not known: {error}"), None
+        reason = str(error).partition(f"; {NOTHING}")[0]
+        return plan.with_notes(f"{reason}: what is there already, and whether it takes the card, is not known."), None
     return plan, remote
 
 
@@ -166,32 +183,16 @@ def _onto(plan: Publication, remote: Remote, page: Page, update: bool, force: bo
     files = dict(plan.files)
     notes = ["It is private already and stays so."] if remote.private and not plan.private else []
     own = files[CARD].read_text(encoding="utf-8")
-    if remote.card not in (None, own) and not force and is_edited(str(remote.card)):
-        del files[CARD]
-        notes.append(f"{CARD} on the Hub was edited by a person and stays as it is; force=True (--force) replaces it.")
-    removed = tuple(sorted(name for name in remote.files - files.keys() if page.stale.fullmatch(name)))
-    return replace(plan, files=files, private=remote.private, removed=removed).with_notes(*notes)
-
-
-def _keep_edited_card(page: Page, card: Path, kind: RepoType, details: CardDetails, force: bool) -> Page:
-    """The page with the card that lies in the folder, if a person edited it."""
-    if force or not card.is_file() or not is_edited(card.read_text(encoding="utf-8")):
-        return page
-    if (says := _license_of(card, kind)) != details.license:
-        raise ValueError(
-            f"{card}, which a person edited, names the licence {says or 'not at all'}, but license is "
-            f"{details.license!r}: change one of them, or have the card made anew (force=True, --force)."
+    kept = remote.card not in (None, own) and not force and is_edited(str(remote.card))
+    if kept:  # with what it shows
+        files = {name: file for name, file in files.items() if name != CARD and not OF_THE_CARD.fullmatch(name)}
+        notes.append(
+            f"{CARD} on the Hub was edited by a person and stays as it is, with its pictures; force=True (--force) "
+            "replaces it."
         )
-    note = f"{card} was edited by a person and is published as it is; force=True (--force) makes it anew."
-    return replace(page, files=page.files | {CARD: card}, notes=(note,))
-
-
-def _license_of(card: Path, kind: RepoType) -> str:
-    """What a card names, nothing if there is no card or no licence."""
-    if not card.is_file():
-        return ""
-    named = CARDS[kind].load(card, ignore_metadata_errors=True).data.get("license") or ""
-    return named[0] if isinstance(named, list) else str(named)
+    stale = (name for name in remote.files - files.keys() if page.stale.fullmatch(name))
+    removed = tuple(sorted(name for name in stale if not (OF_THE_CARD.fullmatch(name) and (kept or name in own))))
+    return replace(plan, files=files, private=remote.private, removed=removed).with_notes(*notes)
 
 
 def _validate(plan: Publication) -> None:
@@ -202,11 +203,30 @@ def _validate(plan: Publication) -> None:
 
 
 @contextmanager
-def _workspace(prepared: str | Path | None) -> Iterator[Path]:
-    """The folder for what is made, or one that goes at the end."""
-    if prepared is not None:
-        Path(prepared).mkdir(parents=True, exist_ok=True)
-        yield Path(prepared)
+def _workspace(prepared: str | Path | None, folder: Path | None = None) -> Iterator[Path]:
+    """The folder for what is made, or one that goes at the end.
+
+    Args:
+        prepared: a person's wish.
+        folder: that is published, which must stay as it is.
+    """
+    if prepared is None:
+        with tempfile.TemporaryDirectory() as made:
+            yield Path(made)
         return
-    with tempfile.TemporaryDirectory() as folder:
-        yield Path(folder)
+    work = Path(prepared)
+    inside = folder is not None and work.resolve().is_relative_to(folder.resolve())
+    places = [work] if folder is not None else [work, work.parent]  # a Space's lies below that of its model
+    if inside or any((place / DESCRIPTION_FILE).is_file() or any(place.glob("model*.safetensors")) for place in places):
+        raise ValueError(
+            f"prepared must be a folder of its own, not that of a checkpoint or region store, got {work}: what is made "
+            "for the page would overwrite its files."
+        )
+    work.mkdir(parents=True, exist_ok=True)
+    card = read_card(work)
+    if card is not None and not is_intact(card):
+        raise FileExistsError(
+            f"{work / CARD} was edited by a person and would be overwritten: to publish it, move it into "
+            f"{folder or 'another folder'}; or delete it, or name another folder (prepared, --prepared)."
+        )
+    yield work

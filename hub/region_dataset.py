@@ -11,7 +11,8 @@ from tqdm.auto import tqdm
 
 from lxmert.hub.card_details import CardDetails
 from lxmert.hub.card_mark import with_mark
-from lxmert.hub.plain_errors import check_repo_id, plain_hub_errors
+from lxmert.hub.markdown import code_span, one_line
+from lxmert.hub.plain_errors import check_repo_id, check_token, plain_hub_errors
 from lxmert.processing import Regions, RegionStore
 from lxmert.processing.region_rows import COLUMNS, from_row
 from lxmert.processing.region_shards import DESCRIPTION_FILE, NAMES
@@ -35,7 +36,7 @@ store = download_regions("{repo_id}", "regions")  # the whole store, to train fr
 rows = load_dataset("{repo_id}", split="{split}", streaming=True)  # or row by row
 ```
 
-`store["{example}"]` is a `Regions`. Without the package: each row is an image, and its columns hold raw little-endian
+{example} is a `Regions`. Without the package: each row is an image, and its columns hold raw little-endian
 arrays of R regions.
 
 | column | holds |
@@ -109,6 +110,7 @@ def download_regions(
         ConnectionError, PermissionError, OSError: network, token, disk; no folder is left then.
     """
     check_repo_id(repo_id)
+    check_token(token)
     with plain_hub_errors(repo_id, f"{path} was not written"):
         api = HfApi(token=token)
         info = api.dataset_info(repo_id, revision=revision)
@@ -151,15 +153,15 @@ def _card(store: RegionStore, repo_id: str, details: CardDetails, size: int) -> 
     )
     named = [f"{len(names):,} {kind}" for kind, names in _classes(store) if names]
     text = TEXT.format(
-        title=details.title or f"Regions of {len(store):,} images",
+        title=one_line(details.title) if details.title else f"Regions of {len(store):,} images",
         images=len(store),
-        made=f"made by `{json.dumps(description, ensure_ascii=False)}`"
+        made=f"made by {code_span(json.dumps(description, ensure_ascii=False))}"
         if description
         else "what made them is not recorded",
         labels=f"The detector knows {' and '.join(named)}." if named else "Its classes have no names.",
         repo_id=repo_id,
         split=SPLIT,
-        example=first,
+        example=code_span(f"store[{json.dumps(first, ensure_ascii=False)}]"),
         width=example.features.shape[1],
         dtype=store.features_dtype,
         numpy={"float16": "<f2", "float32": "<f4"}[store.features_dtype],

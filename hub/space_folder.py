@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from huggingface_hub import RepoCard
-from PIL import Image
 
-from lxmert.processing.images import load_image
+from lxmert.hub.small_pictures import small_copy
 
 APP = Path(__file__).parent / "space"
 APP_FILES = ("app.py", "answer_views.py", "style.css", "requirements.txt")
@@ -17,7 +16,7 @@ PACKAGE = Path(__file__).parent.parent  # the sub-packages lie here in a checkou
 FACADE = ("__init__.py", "py.typed")
 SUB_PACKAGES = ("configuration", "detection", "modeling_lxmert", "processing", "visualization")
 HUB_FILES = ("__init__.py", "pipeline.py")
-LONGEST_SIDE = 640  # pixels of an example's picture
+KINDS = {".py", ".html", ".css", ".js"}  # files of the package; an editor leaves others there
 LONGEST_TITLE = 60  # characters; the Hub's page of Spaces cuts longer ones
 
 ExampleSet = Literal["nlvr", "easy_vqa"]
@@ -87,7 +86,7 @@ def prepare_space(
         if not question.strip():
             raise ValueError(f"examples has an empty question as number {number}.")
         name = f"examples/{number}.png"
-        files[name] = _small_copy(path, work / name)
+        files[name] = small_copy(path, work / name)
         shown.append({"image": name, "question": question})
     settings = {"model": model, "title": title, "hint": hint, "examples": shown}
     files["space.json"] = work / "space.json"
@@ -126,14 +125,7 @@ def _package_files() -> dict[str, Path]:
     files = {f"lxmert/{path.name}": path for path in sources}
     files |= {f"lxmert/hub/{name}": PACKAGE / "hub" / name for name in HUB_FILES}
     for package in SUB_PACKAGES:
-        found = [path for path in sorted((PACKAGE / package).iterdir()) if path.is_file()]
+        inside = [path for path in sorted((PACKAGE / package).iterdir()) if path.is_file()]
+        found = [path for path in inside if path.suffix in KINDS and not path.name.startswith(".")]
         files |= {f"lxmert/{package}/{path.name}": path for path in found}
     return files
-
-
-def _small_copy(source: str | Path, target: Path) -> Path:
-    picture = load_image(source)
-    picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    picture.save(target, optimize=True)
-    return target

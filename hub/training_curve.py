@@ -33,7 +33,7 @@ def draw_training_curve(
         raise ValueError("history is empty: there is nothing to draw.")
     epochs = [entry["epoch"] for entry in history]
     figure = Figure(figsize=(6.4, 3.4), layout="constrained")
-    figure.suptitle(title, fontsize=11)
+    figure.suptitle(title, fontsize=11, parse_math=False)
     losses = figure.subplots()
     losses.plot(epochs, [entry["loss"] for entry in history], color=LOSS, marker="o", markersize=3)
     losses.set_xlabel("epoch")

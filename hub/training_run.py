@@ -1,12 +1,12 @@
 """What a training run left behind, read back for the page that others see."""
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from lxmert.hub.own_files import read_card, read_json
 from lxmert.training import TASKS, TrainingData, TrainingSettings, training_data_of
 
 SELECTIONS = ("accuracy", "image_retrieval/recall@1", "loss")  # that choose checkpoints
@@ -95,21 +95,25 @@ def read_run(checkpoint: str | Path, evaluations: Sequence[str | Path] = ()) -> 
     """
     checkpoint = Path(checkpoint)
     folder = checkpoint.resolve().parent if checkpoint.name in ("best", "last") else checkpoint.resolve()
-    finished = _read(folder / "finished.json", dict) or {}
-    fingerprint = finished.get("fingerprint", {})
+    finished = read_json(folder / "finished.json") or {}
+    fingerprint = _part(finished, "fingerprint", dict, folder / "finished.json")
+    progress = _part(finished, "progress", dict, folder / "finished.json")
     known = {entry.name for entry in fields(TrainingSettings)} - NOT_OF_THE_RECIPE
     own = [folder / "report" / "report.json"]
+    # by where they lie: the run's own report may be given again
+    reports = {path.resolve(): path for path in [*filter(Path.is_file, own), *map(_report_in, evaluations)]}
     return TrainingRun(
-        learned_from=training_data_of(checkpoint),
+        learned_from=tuple(entry for entry in training_data_of(checkpoint) if isinstance(entry.questions, int)),
         settings={name: value for name, value in fingerprint.items() if name in known},
-        history=_read(folder / "history.json", list) or finished.get("progress", {}).get("history", []),
-        evaluations=tuple(_evaluation(path) for path in [*filter(Path.is_file, own), *map(_report_in, evaluations)]),
-        withheld=_withheld(checkpoint / "README.md"),
+        history=_history(read_json(folder / "history.json", list) or [], folder / "history.json")
+        or _history(_part(progress, "history", list, folder / "finished.json"), folder / "finished.json"),
+        evaluations=tuple(map(_evaluation, reports.values())),
+        withheld=_withheld(checkpoint),
     )
 
 
-def _withheld(card: Path) -> str | None:
-    text = card.read_text(encoding="utf-8") if card.is_file() else ""
+def _withheld(checkpoint: Path) -> str | None:
+    text = read_card(checkpoint) or ""
     found = re.search(r"^(?:It was t|T)rained with the (image|question) withheld", text, re.MULTILINE)
     return None if found is None else found[1]
 
@@ -122,27 +126,33 @@ def _report_in(place: str | Path) -> Path:
     return path
 
 
+def _history(entries: list[Any], path: Path) -> list[dict[str, float]]:
+    """The entries, if each has numbers."""
+    for entry in entries:
+        numbers = isinstance(entry, dict) and all(isinstance(value, int | float) for value in entry.values())
+        if not numbers or not {"epoch", "loss"} <= entry.keys():
+            raise ValueError(f"{path} is no history of a run: put back a copy, or move it away (found {entry!r:.60}).")
+    return entries
+
+
+def _part(content: dict[str, Any], name: str, kind: type, path: Path) -> Any:
+    """A part of a file's content, empty if it is not there."""
+    part = content.get(name, kind())
+    if not isinstance(part, kind):
+        raise ValueError(f"{path} has no {kind.__name__} as {name}: put back a copy, or move it away.")
+    return part
+
+
 def _evaluation(path: Path) -> Evaluation:
-    content = _read(path, dict) or {}
-    if not {"title", "figures", "questions"} <= content.keys():
+    content = read_json(path) or {}
+    title, figures, questions = (content.get(name) for name in ("title", "figures", "questions"))
+    if not isinstance(title, str) or not isinstance(figures, dict) or not isinstance(questions, int):
         raise ValueError(f"{path} is no report of answered questions: title, figures and questions are not all there.")
-    title: str = content["title"]
+    figures = {name: value for name, value in figures.items() if value is not None}
+    if odd := [name for name, value in figures.items() if not isinstance(value, int | float)]:
+        raise ValueError(f"{path} has no number as the figure {odd[0]}: judge the model again.")
     # the longest title first, so that "NLVR" does not answer for "NLVR2"
     tasks = sorted(TASKS.values(), key=lambda task: len(task.title), reverse=True)
     task = next((task for task in tasks if title == task.title or title.startswith(f"{task.title}, ")), None)
     split = title.removeprefix(f"{task.title}, ") if task is not None and title != task.title else None
-    figures = {name: value for name, value in content["figures"].items() if value is not None}
-    return Evaluation(title, figures, content["questions"], None if task is None else task.name, split)
-
-
-def _read(path: Path, kind: type) -> Any:
-    """The content of a JSON file, None if it is not there."""
-    if not path.is_file():
-        return None
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged: put back a copy, or move it away ({error}).") from error
-    if not isinstance(content, kind):
-        raise ValueError(f"{path} must hold a JSON {kind.__name__}, got {type(content).__name__}.")
-    return content
+    return Evaluation(title, figures, questions, None if task is None else task.name, split)

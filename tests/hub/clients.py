@@ -5,6 +5,7 @@ import io
 import resource
 import runpy
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -54,12 +55,12 @@ def features_of(name: str, path: str, **options: Any) -> dict[str, Any]:
     return dict(download_regions(name, path, **options))
 
 
-def with_little_space(size: int, name: str, path: str) -> None:
-    """Bring regions back where no file may get larger than `size` bytes."""
+def with_little_space(size: int, function: Callable[..., Any], *arguments: Any, **options: Any) -> None:
+    """Call a function where no file may get larger than `size` bytes."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
-        download_regions(name, path, progress=False)
+        function(*arguments, **options)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 

@@ -1,6 +1,8 @@
 """The card: what of a run, a checkpoint and a person is in it, and how an edited one is known."""
 
+import ast
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from lxmert.hub.card_mark import is_edited, with_mark
 from lxmert.hub.card_usage import Usage
 from lxmert.hub.checkpoint import Checkpoint, Example, check_checkpoint
 from lxmert.hub.evaluation_results import model_index, results_file
+from lxmert.hub.markdown import code_span
 from lxmert.hub.training_curve import draw_training_curve
 from lxmert.hub.training_run import Evaluation, TrainingRun, read_run
 from lxmert.training import TASKS, TrainingData, TrainingDataCard
@@ -67,7 +70,7 @@ def test_its_text(card: ModelCard, checkpoint: Path) -> None:
     assert text.startswith("\n# Colours\n")
     assert f"held-out examples, {best['validation_accuracy']:.4f} after epoch {best['epoch']:g}" in text
     assert "| learning rate | 0.003 |" in text
-    assert "| my_dataset | " in text
+    assert "| my\\_dataset | " in text
     assert "![Training loss and held-out figure by epoch](training_curve.png)" in text
     assert "| ![](widget/0.png) | what color is it? |" in text
     assert "Three colours." in text
@@ -202,3 +205,58 @@ def test_what_a_person_says_is_checked() -> None:
     with pytest.raises(ValueError, match="hours must be positive, got 0"):
         TrainingCost(hours=0)
     assert TrainingCost(hours=1, watts=100).grams is None
+
+
+def test_texts_of_others_are_text() -> None:
+    odd = 'is "it"\\n a | b,\n*bold* or <b>$1</b>?'
+    example = Example(Path("a.png"), odd, "a_b|c", 0.5)
+    run = TrainingRun(evaluations=(Evaluation("my|data", {"acc|uracy": 0.5}, 3),))
+    details = CardDetails("mit", title="*A* [title]", cost=TrainingCost(hours=1, hardware="<b>CPU"))
+    shown = bare("LxmertForQuestionAnswering", extractor="GridRegionExtractor", examples=(example,), answers=("a_b|c",))
+    text = model_card(shown, run, details, "someone/model", "AutoModelForVisualQuestionAnswering")
+    for part in (r"# \*A\* \[title\]", r"\<b\>CPU", r"**my\|data**", r"| acc\|uracy | 0.5", r"| a\_b\|c (50.0%) |"):
+        assert part in text
+    assert r"| is " r'"it"\\n a \| b, \*bold\* or \<b\>\$1\</b\>? |' in text
+    snippets = re.findall(r"```python\n(.*?)\n```", text, re.DOTALL)
+    assert len(snippets) == 3
+    for snippet in snippets:
+        literals = [node.value for node in ast.walk(ast.parse(snippet)) if isinstance(node, ast.Constant)]
+        assert odd in literals
+    assert code_span("a `b` c") == "`` a `b` c ``"
+    for wrong in (lambda: CardDetails("mit", title="a\nb"), lambda: TrainingCost(hardware="a\nb")):
+        with pytest.raises(ValueError, match="must be one line"):
+            wrong()
+
+
+def test_a_title_is_no_formula(tmp_path: Path) -> None:
+    path = draw_training_curve(HISTORY, tmp_path / "curve.png", r"a $\frac$ of it")
+    assert path.stat().st_size > 1000
+
+
+def test_a_report_given_again_is_one(checkpoint: Path, colours: Path) -> None:
+    again = [colours / "report", colours / "report" / "report.json"]
+    assert len(read_run(checkpoint, again).evaluations) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("history.json", [1]),
+        ("history.json", [{"epoch": 1}]),
+        ("history.json", [{"epoch": 1, "loss": "low"}]),
+        ("history.json", {}),
+        ("finished.json", []),
+        ("finished.json", {"fingerprint": 3}),
+        ("finished.json", {"progress": {"history": 3}}),
+        ("report/report.json", {"title": 1, "figures": {}, "questions": 3}),
+        ("report/report.json", {"title": "x", "figures": [], "questions": 3}),
+        ("report/report.json", {"title": "x", "figures": {"accuracy": "high"}, "questions": 3}),
+    ],
+)
+def test_files_of_an_odd_shape_are_named(tmp_path: Path, checkpoint: Path, name: str, content: object) -> None:
+    best = shutil.copytree(checkpoint, tmp_path / "best")
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=name) as caught:
+        read_run(best)
+    assert "\n" not in str(caught.value)

@@ -91,12 +91,27 @@ def other_extractor(folder: Path) -> None:
     change(folder / "processor_config.json", region_extractor=GridRegionExtractor(rows=2, columns=2).to_dict())
 
 
+def truncate(name: str) -> Callable[[Path], Any]:
+    def spoil(folder: Path) -> None:
+        content = (folder / name).read_bytes()
+        (folder / name).write_bytes(content[: len(content) // 2])
+
+    return spoil
+
+
 @pytest.mark.parametrize(
     ("spoil", "kind", "message"),
     [
         (add_pickle, ValueError, "pytorch_model.bin: pickled files run code.*save_pretrained"),
         (add_stray, ValueError, "does not belong to a checkpoint: notes.txt, state/trainer.json. Move it elsewhere"),
         (cut_weights, ValueError, r"not whole: LxmertForQuestionAnswering lacks answer_head.*and \d+ more"),
+        (truncate("model.safetensors"), ValueError, "model.safetensors cannot be loaded"),
+        (truncate("config.json"), ValueError, "config.json is damaged"),
+        (truncate("tokenizer.json"), ValueError, "tokenizer.json is damaged"),
+        (lambda folder: (folder / "config.json").write_text("[]"), ValueError, "config.json must hold a JSON dict"),
+        (lambda folder: change(folder / "config.json", architectures=5), ValueError, "names None"),
+        (lambda folder: change(folder / "config.json", id2label=[1]), ValueError, "copy cannot be loaded"),
+        (lambda folder: change(folder / "config.json", hidden_size="x"), ValueError, "copy cannot be loaded"),
         (damage_weights, ValueError, "scores that are not finite"),
         (other_extractor, ValueError, "makes features of width .*, the model takes 48"),
         (lambda folder: (folder / "config.json").unlink(), FileNotFoundError, "no config.json"),

@@ -179,7 +179,7 @@ def test_a_card_edited_here_is_published(client: Client, hub: StandInHub, copy: 
     plan = client(publish, copy, "someone/own-card", **SENT)
     assert hub.read("models/someone/own-card", "README.md") == text.encode()
     assert any("published as it is" in note for note in plan.notes)
-    with pytest.raises(ValueError, match="names the licence mit, but license is 'apache-2.0'"):
+    with pytest.raises(ValueError, match="names the licence mit, but license is 'apache-2.0'.*delete the file"):
         client(publish, copy, "someone/own-card", CardDetails("apache-2.0"))
     assert card.read_text() == text
 

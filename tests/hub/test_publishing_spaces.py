@@ -56,5 +56,5 @@ def test_a_dry_run_and_a_missing_picture(client: Client, hub: StandInHub, tmp_pa
     assert "spaces/someone/dry" not in hub.repositories
     with pytest.raises(FileNotFoundError, match="nowhere.png"):
         client(publish_space, "someone/dry", "someone/colours", DETAILS, [(tmp_path / "nowhere.png", "what?")])
-    with pytest.raises(ValueError, match="repo_id must be OWNER/NAME"):
+    with pytest.raises(ValueError, match="model must be OWNER/NAME"):
         client(publish_space, "someone/dry", "colours", DETAILS, "nlvr")

@@ -144,7 +144,7 @@ def test_a_full_disk_leaves_no_folder(client: Client, tmp_path: Path) -> None:
     RegionStore.create(tmp_path / "store", made_regions(60, width=300), features_dtype="float32")
     client(publish, tmp_path / "store", "someone/large", DETAILS, **SENT)
     with pytest.raises(OSError, match=r"no space left on the disk.*back was not written. Make room") as caught:
-        client(clients.with_little_space, 100_000, "someone/large", str(tmp_path / "back"))
+        client(clients.with_little_space, 100_000, download_regions, "someone/large", tmp_path / "back", progress=False)
     assert "\n" not in str(caught.value)
     assert {path.name for path in tmp_path.iterdir()} == {"store"}, "neither a store nor a part of one"
     assert len(client(clients.features_of, "someone/large", str(tmp_path / "back"))) == 60
@@ -164,3 +164,13 @@ def test_an_empty_store_is_refused(tmp_path: Path) -> None:
     RegionStore.create(tmp_path / "store", [])
     with pytest.raises(ValueError, match="holds no regions"):
         publish(tmp_path / "store", "someone/empty", DETAILS)
+
+
+def test_names_of_others_are_text(client: Client, tmp_path: Path) -> None:
+    region = Regions(np.ones((1, 2), np.float32), np.array([[1, 1, 4, 4]], np.float32), (5, 5), image_id='a "b" `c`')
+    RegionStore.create(tmp_path / "store", [region], {"detector": "<b> `x`"})
+    client(publish, tmp_path / "store", "someone/odd", CardDetails("mit", title="*A*"), prepared=tmp_path / "page")
+    text = (tmp_path / "page" / "README.md").read_text()
+    assert r"# \*A\*" in text
+    assert 'made by `` {"detector": "<b> `x`"} ``' in text
+    assert r'`` store["a \"b\" `c`"] `` is a' in text

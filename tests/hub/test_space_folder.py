@@ -10,7 +10,8 @@ import pytest
 from huggingface_hub import RepoCard
 from PIL import Image
 
-from lxmert.hub.space_folder import APP, OWN_EXAMPLES, prepare_space, write_space
+from lxmert.hub import space_folder
+from lxmert.hub.space_folder import APP, OWN_EXAMPLES, SUB_PACKAGES, prepare_space, write_space
 from tests.conftest import ROOT
 
 NLVR = ROOT / "checkpoints" / "nlvr"
@@ -60,6 +61,16 @@ def test_own_examples_come_along_made_small(tmp_path: Path) -> None:
     settings = json.loads(files["space.json"].read_text())
     assert settings["examples"] == [{"image": "examples/0.png", "question": "what is this?"}]
     assert settings["hint"] == "Noise."
+
+
+def test_what_an_editor_leaves_stays_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in SUB_PACKAGES:
+        (tmp_path / name).mkdir()
+        for file in ("module.py", "module.py~", ".module.py", "notes.txt", "page.html"):
+            (tmp_path / name / file).write_text("")
+    monkeypatch.setattr(space_folder, "PACKAGE", tmp_path)
+    kept = {name for name in space_folder._package_files() if name.startswith("lxmert/processing/")}
+    assert kept == {"lxmert/processing/module.py", "lxmert/processing/page.html"}
 
 
 @pytest.mark.parametrize("name", OWN_EXAMPLES)
