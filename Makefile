@@ -21,7 +21,7 @@ demo: $(VENV)/demo ## train on easy-VQA, evaluate, reload, answer questions abou
 	$(BIN)/python examples/0_demo_answer.py
 
 test: check ## lint, types and all tests
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadfile
+	$(BIN)/pytest
 
 check: $(VENV)/development types ## ruff, format, types
 	$(BIN)/ruff check .
