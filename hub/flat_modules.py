@@ -5,10 +5,8 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 
-from lxmert.hub.flat_imports import import_lines
+from lxmert.hub.flat_imports import WIDTH, import_lines
 from lxmert.hub.source_modules import Imported, SourceModule, Sources, Symbol
-
-WIDTH = 120
 
 
 def flatten(entries: Sequence[Symbol], file_of: Mapping[str, str]) -> dict[str, str]:

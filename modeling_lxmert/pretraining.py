@@ -29,7 +29,12 @@ from lxmert.modeling_lxmert.losses import (
 from lxmert.modeling_lxmert.model import LxmertModel
 from lxmert.modeling_lxmert.outputs import LxmertForPreTrainingOutput, LxmertModelOutput
 from lxmert.modeling_lxmert.packing import marked_positions
-from lxmert.modeling_lxmert.pretraining_targets import PretrainingTargets, at_labels, labels_are_hidden
+from lxmert.modeling_lxmert.pretraining_targets import (
+    PretrainingTargets,
+    at_labels,
+    labels_are_hidden,
+    labels_of_pairs,
+)
 
 Tensors = dict[str, torch.Tensor]
 Parts = dict[str, tuple[torch.Tensor, torch.Tensor | None]]  # by task: loss, right and judged
@@ -201,23 +206,10 @@ class LxmertForPreTraining(LxmertAnswering):
         if image_indices is not None and obj_labels is not None:
             images = next(len(given) for given in (visual_feats, encoded_regions) if given is not None)
             check_visual_labels(self.config, obj_labels, (images, encoded.vision_output.shape[1]))
-            obj_labels = {
-                name: (classes[image_indices], weights[image_indices])
-                for name, (classes, weights) in obj_labels.items()
-            }
+            obj_labels = labels_of_pairs(obj_labels, image_indices)
         given = (labels, obj_labels, matched_label, ans, grounding_labels, count_labels)
         check_pretraining_labels(self.config, encoded, *given)
-        targets = PretrainingTargets(
-            labels,
-            obj_labels or {},
-            matched_label,
-            ans,
-            grounding_labels,
-            count_labels,
-            loss_counts or {},
-            labelled_word_count,
-            masked_region_count,
-        )
+        targets = PretrainingTargets(*given, loss_counts or {}, labelled_word_count, masked_region_count)
         parts: Parts = {}
         logits = self._predict_words(encoded, targets, parts, return_logits)
         matching, answers = self._judge_pairs(encoded.pooled_output, targets, parts)
@@ -278,7 +270,7 @@ class LxmertForPreTraining(LxmertAnswering):
     def _predict_regions(
         self, encoded: LxmertModelOutput, targets: PretrainingTargets, parts: Parts, return_logits: bool
     ) -> Tensors | None:
-        obj_labels, count = targets.obj_labels, targets.counts.get("regions")
+        obj_labels, count = targets.obj_labels or {}, targets.counts.get("regions")
         if not self.config.task_obj_predict or not (return_logits or obj_labels):
             return None
         states = encoded.vision_output

@@ -14,10 +14,13 @@ Tensors = dict[str, torch.Tensor]
 
 @dataclass(frozen=True)
 class PretrainingTargets:
-    """What is to be predicted, and by what the losses are divided."""
+    """What is to be predicted, by what the losses are divided, and how much of it there is.
+
+    Fields are the arguments of `LxmertForPreTraining.forward`; `counts` is its `loss_counts`.
+    """
 
     labels: torch.Tensor | None
-    obj_labels: VisualLabels
+    obj_labels: VisualLabels | None
     matched_label: torch.Tensor | None
     ans: torch.Tensor | None
     grounding_labels: torch.Tensor | None
@@ -25,6 +28,11 @@ class PretrainingTargets:
     counts: Tensors
     labelled_word_count: int | None
     masked_region_count: int | None
+
+
+def labels_of_pairs(obj_labels: VisualLabels, image_indices: torch.Tensor) -> VisualLabels:
+    """Labels and weights of I images (I, R, ...) as those of the pairs (B, R, ...) that `image_indices` (B,) makes."""
+    return {name: (labels[image_indices], weights[image_indices]) for name, (labels, weights) in obj_labels.items()}
 
 
 def labels_are_hidden(attention_mask: torch.Tensor | None, *labels: torch.Tensor | None) -> bool:

@@ -117,8 +117,12 @@ class EncodedRegionCache:
         given = {name: tensor.to(model.device) for name, tensor in given.items()}
         mask = given.get("visual_attention_mask")
         states = model.encode_regions(**given)
-        kept = [each if mask is None else each[mask[i] != 0] for i, each in enumerate(states)]
-        return dict(zip(missing, [each.clone() for each in kept], strict=True))
+        if mask is None:
+            return dict(zip(missing, [each.clone() for each in states], strict=True))
+        places = [
+            row.nonzero()[:, 0].to(states.device) for row in mask.cpu()
+        ]  # one wait for a device, not one an image
+        return dict(zip(missing, [each[place] for each, place in zip(states, places, strict=True)], strict=True))
 
 
 def _rows(tensor: torch.Tensor, rows: list[int]) -> torch.Tensor:
