@@ -17,7 +17,7 @@ from lxmert import (
     LxmertForVisualReasoning,
     LxmertModel,
 )
-from lxmert.modeling_lxmert import checks, packing, sequences
+from lxmert.modeling_lxmert import checks, packing, pretraining_targets, sequences
 from lxmert.modeling_lxmert.attention import eager_attention
 from lxmert.modeling_lxmert.packing import marked_positions, packing_of
 from lxmert.modeling_lxmert.sequences import Sequences
@@ -166,6 +166,23 @@ def test_pretraining_is_equal_without_dead_work(small_config: Callable[..., Lxme
         torch.testing.assert_close(less.losses[name], loss, msg=name)
         if name in whole.correct:
             assert torch.equal(less.correct[name], whole.correct[name]), name
+
+
+@pytest.mark.parametrize("regions", ["all", "masked"])
+def test_numbers_of_labels_may_be_larger(
+    small_config: Callable[..., LxmertConfig], monkeypatch: pytest.MonkeyPatch, regions: str
+) -> None:
+    """As on a GPU; rows that only fill up repeat the first position, whose own label counts once."""
+    torch.manual_seed(0)
+    model = LxmertForPreTraining(small_config(visual_label_regions=regions)).eval()
+    labels, of_regions = PRETRAINING["labels"].clone(), visual_labels(3)
+    labels[0, 0] = of_regions["feat"][1][0, 0] = 1
+    inputs = make_batch() | make_masks() | PRETRAINING | {"labels": labels, "obj_labels": of_regions}
+    expected = run(model, inputs, "loss")
+    for module in (packing, sequences, pretraining_targets):
+        monkeypatch.setattr(module, "values_may_be_read", lambda _: False)
+    counts = {"word_count": 24, "labelled_word_count": 7, "masked_region_count": 14, "return_logits": False}
+    check_equal(run(model, inputs | counts, "loss"), expected)
 
 
 def test_a_label_on_a_hidden_word_counts(small_config: Callable[..., LxmertConfig]) -> None:
