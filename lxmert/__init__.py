@@ -1,6 +1,6 @@
 """LXMERT for Hugging Face users: from a picture and a question to an answer.
 
-Importing this package registers its classes with transformers' Auto classes and does nothing else.
+Importing this package registers its classes with transformers' Auto classes and pipelines, and does nothing else.
 """
 
 import pathlib

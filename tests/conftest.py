@@ -16,6 +16,7 @@ pytest.register_assert_rewrite("tests.modeling_lxmert.contract")
 
 from lxmert import ComponentRegionExtractor, LxmertConfig, LxmertForQuestionAnswering, LxmertProcessor
 from lxmert.processing import train_wordpiece_tokenizer
+from tests.browser import browser  # noqa: F401, a fixture
 
 ROOT = Path(__file__).parent.parent
 SMALL = {

@@ -18,20 +18,16 @@ import pytest
 from PIL import Image
 
 from lxmert.hub.space_folder import write_space
+from tests.browser import SCREENSHOTS, needs_chromium
 from tests.conftest import ROOT
 
-playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-FLAGS += ["--disable-component-update", "--disable-sync"]
-SCREENSHOTS = ROOT / "runs" / "screenshots"
 BOXES = ROOT / "docs" / "images" / "three_boxes.png"
 NLVR = ROOT / "checkpoints" / "nlvr"
 SENTENCE, FALSE = "There is a box with two yellow circles.", "There is no black triangle."
-SECONDS = 60_000  # milliseconds, on a busy machine
+PATIENCE = 60_000  # milliseconds, on a busy machine
 
 pytestmark = [
-    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no {CHROMIUM}: apt-get install chromium"),
+    needs_chromium,
     pytest.mark.skipif(importlib.util.find_spec("gradio") is None, reason="pip install gradio==6.31.0"),
 ]
 
@@ -85,15 +81,6 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     assert set(re.findall(r"^ASKED (\S+)$", text, re.MULTILINE)) <= HERE
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-        yield browser
-        browser.close()
-
-
 class Visit:
     """A page of the Space, and what a visitor does there."""
 
@@ -101,7 +88,7 @@ class Visit:
         self.page = page
         self.requests: list[str] = []
         self.complaints: list[str] = []
-        page.set_default_timeout(SECONDS)
+        page.set_default_timeout(PATIENCE)
         page.on("request", lambda request: self.requests.append(request.url))
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
 

@@ -14,20 +14,15 @@ from PIL import Image
 from lxmert.visualization import Explanation
 from lxmert.visualization.attention import KINDS
 from lxmert.visualization.explorer import COLOURS, write_explorer
-from tests.conftest import ROOT
+from tests.browser import SCREENSHOTS, needs_chromium
 from tests.visualization.pictures import pixels_of
 from tests.visualization.test_explorer import ANSWERS, WICKED, WORDS, make_explanation, many_boxes
 
-playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-FLAGS += ["--disable-component-update", "--disable-sync"]
-SCREENSHOTS = ROOT / "runs" / "screenshots"
 MOST_SECONDS = 2.0  # to write and show 500 regions and 60 words at the paper's size
 READY = "html[data-ready]"
 TEXTS = "h1, p:not(:empty), h2, h3, label, option, .word bdi, .word small, .name, .number, .ticks span, li"
 
-pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no {CHROMIUM}: apt-get install chromium")
+pytestmark = needs_chromium
 
 
 @dataclass
@@ -88,15 +83,6 @@ class Opened:
         path = SCREENSHOTS / f"{name}.png"
         self.page.locator("#stage").screenshot(path=path)
         return pixels_of(path)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-        yield browser
-        browser.close()
 
 
 Open = Callable[..., Opened]
