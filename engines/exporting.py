@@ -96,6 +96,7 @@ def _write_onnx(part: PartOfModel, file: Path) -> None:
     assert program is not None
     for name, axes in part.dynamic_shapes().items():
         shape = next(value.shape for value in program.model.graph.inputs if value.name == name)
+        assert shape is not None
         if fixed := [axis for axis in axes if isinstance(shape[axis], int)]:
             raise RuntimeError(f"This version of torch made dimensions {fixed} of {name}, {shape}, fixed ones.")
     passes.ClearMetadataAndDocStringPass()(program.model)  # the exporter notes lines and files of this machine

@@ -212,7 +212,7 @@ def _check_answers(model: LxmertPreTrainedModel, config: dict[str, Any], folder:
         return tuple(model.config.id2label.values())
     names = config.get("id2label")
     names = names if isinstance(names, dict) else {}
-    count = model.config.num_qa_labels
+    count = len(model.config.id2label)
     if names.keys() != {str(i) for i in range(count)} or all(
         re.fullmatch(r"LABEL_\d+", str(name)) for name in names.values()
     ):

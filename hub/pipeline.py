@@ -66,7 +66,7 @@ class LxmertVisualQuestionAnsweringPipeline(Pipeline):
         if self.processor.region_extractor is not None:
             self.processor.region_extractor.to(self.device)
 
-    def __call__(  # type: ignore[override]
+    def __call__(
         self,
         image: Any = None,
         question: str | Sequence[str] | None = None,

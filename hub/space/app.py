@@ -144,8 +144,13 @@ class Demo:
                         regions = gr.HTML(elem_id="regions")
                         seen = gr.Image(format="png", interactive=False, show_label=False, buttons=[], elem_id="seen")
             inputs, outputs = [image, question], [answers, choice, reasons, state]
-            asking = {"fn": self.ask, "inputs": inputs, "outputs": outputs, "api_name": False}
-            telling = {"fn": self.why, "inputs": [state, choice], "outputs": [words, regions, seen], "api_name": False}
+            asking: dict[str, Any] = {"fn": self.ask, "inputs": inputs, "outputs": outputs, "api_name": False}
+            telling: dict[str, Any] = {
+                "fn": self.why,
+                "inputs": [state, choice],
+                "outputs": [words, regions, seen],
+                "api_name": False,
+            }
             asked = [gr.on([button.click, question.submit], **asking), page.load(**asking)]
             if examples:
                 shown = gr.Examples(examples, inputs, label="Examples", cache_examples=False, elem_id="examples")
