@@ -27,6 +27,10 @@ TEXT = """
 A small LXMERT ({parameters:.1f} million parameters) that says whether an English sentence is true of a picture of three
 boxes with squares, circles and triangles (Cornell NLVR, Suhr et al. 2017). It finds the regions in the picture itself.
 
+## How to use it
+
+With the package `lxmert`:
+
 ```python
 from lxmert import LxmertForQuestionAnswering, LxmertProcessor
 
@@ -34,6 +38,32 @@ folder = "checkpoints/nlvr"
 model, processor = LxmertForQuestionAnswering.from_pretrained(folder), LxmertProcessor.from_pretrained(folder)
 inputs = processor(text="There is a box with two yellow circles.", images="picture.png", return_tensors="pt")
 print(model.config.id2label[model(**inputs).logits.argmax(-1).item()])
+```
+
+With transformers alone, from a copy that `examples/7_publish_to_hub.py` made, code included (read it first, it runs on
+your machine):
+
+```python
+from transformers import pipeline
+
+answer = pipeline("visual-question-answering", model="YOUR_NAME/lxmert-nlvr", trust_remote_code=True)
+print(answer(image="picture.png", question="There is a box with two yellow circles."))
+```
+
+With transformers' own LXMERT, which finds no regions: bring features and boxes of the same extractor.
+
+```python
+import torch
+from transformers import BertTokenizer, LxmertForQuestionAnswering
+
+folder = "checkpoints/nlvr"
+model = LxmertForQuestionAnswering.from_pretrained(folder, dtype=torch.float32)
+tokenizer = BertTokenizer.from_pretrained(folder)
+features = torch.zeros(1, 36, {width})  # (1, R, {width}), of your regions
+boxes = torch.tensor([0.0, 0.0, 1.0, 1.0]).expand(1, 36, 4)  # x1, y1, x2, y2 as shares of the image
+inputs = tokenizer("There is a box with two yellow circles.", return_tensors="pt")
+inputs |= {{"visual_feats": features, "visual_pos": boxes}}
+print(model.config.id2label[model(**inputs).question_answering_score.argmax(-1).item()])
 ```
 
 ## Figures
@@ -45,7 +75,8 @@ Development split, which was never learned from and chose nothing; accuracy / co
 | from the PNG files | {images} |
 | from the structured representation | {structured} |
 
-This is one run (seed {seed}); means over seeds and the ablation are in the project's docs/results.md.
+These are the figures of the run's float32 weights; to round them to bfloat16, as they lie here, changes an answer or
+two of 989. It is one run (seed {seed}); means over seeds and the ablation are in the project's docs/results.md.
 
 ## How it learned
 
@@ -88,6 +119,7 @@ def main() -> None:
     parts = [TrainingData.of("nlvr", name, getattr(nlvr, name)) for name in ("training", "validation")]
     text = TEXT.format(
         parameters=model.num_parameters() / 1e6,
+        width=model.config.visual_feat_dim,
         seed=figures["seed"],
         samples=BATCHES * BATCH_SIZE * len(figures["pretraining"]) / 1e6,
         **{setting: shown(figures[f"dev, {setting}"]) for setting in SETTINGS},

@@ -1,5 +1,7 @@
 """The checkpoint in checkpoints/nlvr, as the README shows it: sentences about pictures of three boxes."""
 
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from huggingface_hub import ModelCard
 from lxmert import LxmertForPreTraining, LxmertForQuestionAnswering, LxmertProcessor
 from lxmert.detection import extract_images
 from lxmert.detection.image_sources import ImageMapping
+from lxmert.hub.remote_code import export_remote_code
 from lxmert.processing import RegionStore
 from lxmert.training import TASKS
 from lxmert.training.nlvr import nlvr_images, read_nlvr
@@ -100,6 +103,30 @@ def test_it_is_small_safe_and_has_a_card() -> None:
     assert {entry["split"] for entry in card.data.to_dict()["training_data"]} == {"training", "validation"}
     for word in ("grammar", "CC-BY-4.0", "dev"):
         assert word in card.content
+
+
+def test_the_snippets_of_the_card(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The package's and the published copy's say the truth about a picture; transformers' own gives some answer."""
+    draw_scene(SCATTERED).save(tmp_path / "picture.png")
+    shutil.copytree(CHECKPOINT, tmp_path / "published")
+    export_remote_code(tmp_path / "published")
+    places = {
+        "picture.png": str(tmp_path / "picture.png"),
+        "checkpoints/nlvr": str(CHECKPOINT),
+        "YOUR_NAME/lxmert-nlvr": str(tmp_path / "published"),
+    }
+    card = (CHECKPOINT / "README.md").read_text()
+    said = []
+    for code in re.findall(r"```python\n(.*?)```", card, re.DOTALL):
+        for name, place in places.items():
+            code = code.replace(f'"{name}"', repr(place))
+        capsys.readouterr()
+        exec(code, {})
+        said.append(capsys.readouterr().out.strip().splitlines()[-1])
+    ours, published, stock = said
+    assert ours == "true"
+    assert "'answer': 'true'" in published
+    assert stock in ("true", "false")
 
 
 def test_it_says_which_regions_a_word_means(pair: Pair) -> None:
