@@ -17,6 +17,7 @@ from torch import nn
 
 from lxmert.engines import ExportedLxmert
 from lxmert.engines import export as export_ours
+from lxmert.engines.packages import openvino_core
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids", "visual_feats", "visual_pos")
 
@@ -79,9 +80,7 @@ def onnx_runtime(exported: Path, batches: list[Batch]) -> list[Contestant]:
 
 def open_vino(exported: Path, batches: list[Batch]) -> list[Contestant]:
     """OpenVINO on CPU in both precisions, with as many threads as PyTorch, compiled for this size of batch."""
-    import openvino
-
-    core = openvino.Core()
+    core = openvino_core()
     model = core.read_model(exported)
     questions = len(batches[0].image_indices)
     width = batches[0].images["visual_feats"].shape[-1]

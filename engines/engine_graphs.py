@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from lxmert.engines.packages import require
+from lxmert.engines.packages import openvino_core, require
 from lxmert.engines.record import Format
 
 Compute = Literal["float32", "bfloat16"]
@@ -38,8 +38,7 @@ class OpenVinoGraph:
     """A graph in OpenVINO, on the CPU, compiled so that one batch is done as soon as possible."""
 
     def __init__(self, file: Path, threads: int | None = None, compute: Compute = "float32"):
-        openvino = require("openvino")
-        core = openvino.Core()
+        core = openvino_core()
         if compute == "bfloat16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             raise ValueError('compute="bfloat16" needs a processor with bfloat16 instructions, which this one lacks.')
         # Left to itself OpenVINO computes in bfloat16 wherever it can.

@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 
 from lxmert.engines.graphs import INPUTS, Part, PartOfModel
 from lxmert.engines.int8 import compress_openvino, quantize_onnx
-from lxmert.engines.packages import require, versions
+from lxmert.engines.packages import openvino_core, require, versions
 from lxmert.engines.record import FILE, ExportRecord, Format, Precision
 from lxmert.modeling_lxmert import LxmertPreTrainedModel
 from lxmert.processing import LxmertProcessor
@@ -113,7 +113,7 @@ def _convert(graph: Path, file: Path, record: ExportRecord) -> None:
             onnx.save(onnx.load(graph), file)
         return
     openvino = require("openvino")
-    model = openvino.Core().read_model(graph)
+    model = openvino_core().read_model(graph)
     if record.precision == "int8":
         compress_openvino(model)
     openvino.save_model(model, file, compress_to_fp16=record.precision == "float16")

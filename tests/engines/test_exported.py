@@ -15,6 +15,7 @@ import torch
 
 from lxmert.engines import FORMATS, ExportedLxmert, ExportRecord, export
 from lxmert.engines.int8 import eight_bits
+from lxmert.engines.packages import openvino_core
 from tests.conftest import ROOT, make_batch, make_masks
 from tests.engines.conftest import Exported, make_model
 
@@ -59,10 +60,8 @@ def test_outputs_outlive_later_calls_and_threads_do_not_mix(exported: Exported, 
 
 
 def test_bfloat16_is_asked_for(exported: Exported) -> None:
-    import openvino
-
     _, exact, folder = exported("openvino")
-    if "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+    if "BF16" not in openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         with pytest.raises(ValueError, match="bfloat16 instructions"):
             ExportedLxmert.from_folder(folder, compute="bfloat16")
         return
@@ -151,6 +150,25 @@ def test_a_missing_package_is_named_with_its_extra(
     if package == "onnxruntime":
         with pytest.raises(ImportError, match=r"pip install lxmert\[export\]"):
             ExportedLxmert.from_folder(folder)
+
+
+def test_signals_are_heard_after_engines_are_gone(exported: Exported) -> None:
+    """As that of a DataLoader's worker that ends; engines go in the order in which they came."""
+    _, _, folder = exported("openvino")
+    code = f"""
+import os, signal
+from lxmert.engines import ExportedLxmert
+
+first, second = (ExportedLxmert.from_folder({str(folder)!r}) for _ in range(2))
+del first
+del second
+signal.signal(signal.SIGCHLD, lambda *_: print("heard"))
+if os.fork() == 0:
+    os._exit(0)
+os.wait()
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert (result.returncode, result.stdout) == (0, "heard\n")
 
 
 def test_nothing_of_the_extra_is_imported_before_it_is_used() -> None:

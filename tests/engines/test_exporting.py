@@ -9,6 +9,7 @@ import torch
 from lxmert import LxmertForPreTraining, LxmertForQuestionAnswering, LxmertProcessor
 from lxmert.engines import FORMATS, PARTS, ExportedLxmert, ExportRecord, export
 from lxmert.engines.graphs import WORDS
+from lxmert.engines.packages import openvino_core
 from tests.conftest import ROOT, make_batch, make_masks
 from tests.engines.conftest import Exported, make_model
 from tests.examples.test_nlvr_checkpoint import SENTENCES
@@ -167,7 +168,6 @@ def test_the_folder_is_all_one_needs(tmp_path: Path, processor: LxmertProcessor)
 @pytest.mark.parametrize("form", FORMATS)
 def test_a_graph_says_what_it_takes(exported: Exported, form: str) -> None:
     import onnxruntime
-    import openvino
 
     _, _, folder = exported(form)
     if form == "onnx":
@@ -177,7 +177,7 @@ def test_a_graph_says_what_it_takes(exported: Exported, form: str) -> None:
         assert shapes["input_ids"] == ["batch", "tokens"]
         assert shapes["question_answering_score"] == ["batch", 7]
     else:
-        graph = openvino.Core().read_model(folder / "rest.xml")
+        graph = openvino_core().read_model(folder / "rest.xml")
         shapes = {value.get_any_name(): str(value.get_partial_shape()) for value in [*graph.inputs, *graph.outputs]}
         assert shapes["encoded_regions"] == "[?,?,32]"
         assert shapes["question_answering_score"] == "[?,7]"
