@@ -20,8 +20,8 @@ demo: $(VENV)/demo ## train on easy-VQA, evaluate, reload, answer questions abou
 	$(BIN)/python examples/0_demo_evaluate.py
 	$(BIN)/python examples/0_demo_answer.py
 
-test: check ## lint, types and all tests
-	$(BIN)/pytest
+test: check ## lint, types and all tests, on all cores
+	$(BIN)/pytest --numprocesses auto --dist loadfile
 
 check: $(VENV)/development types ## ruff, format, types
 	$(BIN)/ruff check .
