@@ -13,6 +13,7 @@ from lxmert.modeling_lxmert.heads import LxmertMatchingHead
 from lxmert.modeling_lxmert.labels import with_class_texts
 from lxmert.modeling_lxmert.losses import cross_modality_matching_loss
 from lxmert.modeling_lxmert.model import LxmertModel, LxmertPreTrainedModel
+from lxmert.modeling_lxmert.modes import evaluating
 from lxmert.modeling_lxmert.outputs import LxmertForImageAndTextRetrievalOutput
 
 TEXT_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "inputs_embeds")
@@ -154,12 +155,8 @@ class LxmertForImageAndTextRetrieval(LxmertPreTrainedModel):
             visual_attention_mask=images.get("visual_attention_mask"),
         )
 
-        was_training = self.training
-        self.eval()  # a score must not depend on dropout
-        try:
+        with evaluating(self):  # a score must not depend on dropout
             return self._scores(texts, images, pairs_per_tile, progress)
-        finally:
-            self.train(was_training)
 
     def _scores(self, texts: Tensors, images: Tensors, pairs_per_tile: int, progress: bool) -> torch.Tensor:
         """(C, I, 2), of what was checked."""

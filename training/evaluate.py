@@ -13,6 +13,7 @@ from tqdm.auto import tqdm
 from lxmert.evaluation import AnswerAccuracy
 from lxmert.evaluation.given_answers import question_ids
 from lxmert.modeling_lxmert import LxmertPreTrainedModel
+from lxmert.modeling_lxmert.modes import evaluating
 from lxmert.processing import LxmertProcessor, Question, RegionSource
 from lxmert.training.collator import AnswerCollator, Withheld
 
@@ -142,12 +143,10 @@ def _choose(
     model: torch.nn.Module, loader: DataLoader, accelerator: Accelerator | None, description: str | None
 ) -> tuple[list[int], list[float], list[int]]:
     """Class ids, their probabilities and the labels (all -100 where these are scores), in the loader's order."""
-    was_training = model.training
-    model.eval()
     device = next(model.parameters()).device
     gathered: tuple[list[int], list[float], list[int]] = ([], [], [])
     hidden = description is None or (accelerator is not None and not accelerator.is_main_process)
-    try:
+    with evaluating(model):
         for batch in tqdm(loader, desc=description, unit=" batches", disable=hidden):
             batch = send_to_device(batch, device)
             labels = batch.pop("labels")
@@ -159,6 +158,4 @@ def _choose(
                 part = accelerator.gather_for_metrics(part)
             for values, tensor in zip(gathered, part, strict=True):
                 values += tensor.tolist()
-    finally:
-        model.train(was_training)
     return gathered

@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 
 from lxmert.modeling_lxmert import loss_counts
 from lxmert.modeling_lxmert.losses import LABELS
+from lxmert.modeling_lxmert.modes import evaluating
 from lxmert.modeling_lxmert.pretraining import TASKS
 from lxmert.processing import LxmertProcessor, RegionSource
 from lxmert.processing.region_table import RegionPlaces
@@ -84,19 +85,15 @@ def measure_pretraining(model: torch.nn.Module, loader: DataLoader, accelerator:
     Raises:
         ValueError: nothing is to be predicted, or batches with shared images, whose examples cannot be told apart.
     """
-    was_training = model.training
-    model.eval()
     config = accelerator.unwrap_model(model).config
     weights = dict.fromkeys(("obj", "attr", "feat"), config.visual_loss_normalizer or 1.0)
     weights |= {"grounding": config.grounding_loss_weight or 1.0, "count": config.count_loss_weight or 1.0}
     totals: dict[str, torch.Tensor] = {}
-    try:
+    with evaluating(model):
         for batch in loader:
             kept, share = _without_duplicates(batch, accelerator)
             for name, value in _sums(model, weights, kept).items():
                 totals[name] = totals.get(name, torch.zeros_like(value)) + share * value
-    finally:
-        model.train(was_training)
     if not totals:
         raise ValueError(
             "The examples hold nothing to predict for any task that the model's configuration switches on."

@@ -8,6 +8,7 @@ from accelerate import Accelerator
 from torch.utils.data import DataLoader
 
 from lxmert.modeling_lxmert import loss_counts
+from lxmert.modeling_lxmert.modes import evaluating
 from lxmert.training.batches import stable_seed
 from lxmert.training.scene_batches import SceneBatches
 from lxmert.training.task import Batch, Saveable, Task
@@ -112,15 +113,11 @@ def answer_scenes(
     model: torch.nn.Module, batches: SceneBatches, batch_size: int = 256, device: torch.device | str = "cpu"
 ) -> np.ndarray:
     """(N,), 1 where the model answers "true", 0 otherwise; for any model with `question_answering_score`."""
-    was_training = model.training
-    model.eval()
     answers = np.zeros(len(batches.samples), np.int8)
     generator = np.random.default_rng(0)
-    try:
+    with evaluating(model):
         for rows in batches.order(batch_size, generator):
             batch = batches.batch(rows, generator)
             inputs = {name: tensor.to(device) for name, tensor in batch.items() if name in INPUTS}
             answers[rows] = model(**inputs).question_answering_score.argmax(-1).cpu().numpy()
-    finally:
-        model.train(was_training)
     return answers

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from lxmert.visualization.attention import KINDS, Kind, evaluating, on_device
+from lxmert.modeling_lxmert.modes import evaluating
+from lxmert.visualization.attention import KINDS, Kind, on_device
 from lxmert.visualization.relevance_rules import METHODS, WITHOUT_GRADIENT, Maps, Method, spread_relevance
 
 Answer = int | str

@@ -6,7 +6,6 @@ cross-modality encoder between the modalities, both ways, and within each.
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 import numpy as np
 import torch
 
+from lxmert.modeling_lxmert.modes import evaluating
 from lxmert.processing import LxmertProcessor, Regions
 from lxmert.processing.record_tables import write_whole
 
@@ -319,15 +319,3 @@ def region_names(regions: Regions | Sequence[Regions] | None, mask: np.ndarray) 
 def on_device(model: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
     """The inputs where the model is."""
     return {name: value.to(model.device) if torch.is_tensor(value) else value for name, value in inputs.items()}
-
-
-@contextmanager
-def evaluating(model: Any) -> Iterator[None]:
-    """Switch dropout off for a while; each part of the model is then in the mode that it was in."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:  # frozen parts may be in another mode than the rest
-            module.training = mode

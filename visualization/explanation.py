@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from lxmert.modeling_lxmert.modes import evaluating
 from lxmert.processing import LxmertProcessor, Regions
 from lxmert.processing.images import load_image
 from lxmert.processing.region_extractor import ImageInput
 from lxmert.visualization.answer_relevance import Answer, Relevance, answers_of, relevance, scores_of
-from lxmert.visualization.attention import AttentionRecord, attention_record, evaluating
+from lxmert.visualization.attention import AttentionRecord, attention_record
 from lxmert.visualization.relevance_rules import METHODS, Method
 
 MOST_ANSWERS = 3  # that are explained, if not told which

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
+from lxmert.modeling_lxmert.modes import evaluating
 from lxmert.visualization.answer_relevance import scores_of
-from lxmert.visualization.attention import evaluating
 from lxmert.visualization.perturbation import targets_of
 from lxmert.visualization.removal import inputs_of_pairs, removable, with_parts
 

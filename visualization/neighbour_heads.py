@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from lxmert.visualization.attention import AttentionRecord, Kind, evaluating
+from lxmert.modeling_lxmert.modes import evaluating
+from lxmert.visualization.attention import AttentionRecord, Kind
 
 if TYPE_CHECKING:
     import pandas

@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
+from lxmert.modeling_lxmert.modes import evaluating
 from lxmert.visualization.answer_relevance import relevance, scores_of
-from lxmert.visualization.attention import Side, evaluating
+from lxmert.visualization.attention import Side
 from lxmert.visualization.relevance_rules import METHODS, Method
 from lxmert.visualization.removal import Removable, inputs_of_pairs, removable, with_parts
 

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
+from lxmert.modeling_lxmert.modes import evaluating
 from lxmert.visualization.answer_relevance import Answers, answers_of, scores_of
-from lxmert.visualization.attention import evaluating
 from lxmert.visualization.removal import inputs_of_pairs, removable, with_parts
 
 MOST_STATES = 65_536  # words and regions of a forward pass together
