@@ -1,7 +1,5 @@
 """From pictures to a region store: a few in memory, or millions in shards."""
 
-import atexit
-import functools
 import hashlib
 import time
 from collections.abc import Iterator, Mapping
@@ -11,9 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import torch
-from accelerate import PartialState
-from accelerate.utils import broadcast_object_list, gather_object, parse_flag_from_env
+from accelerate.utils import broadcast_object_list, gather_object
 from tqdm.auto import tqdm
 
 from lxmert.detection.extraction_batches import OF_THE_MACHINE, BadImage, check_numbers, find_regions, reason_of
@@ -21,6 +17,7 @@ from lxmert.detection.extraction_folder import ExtractionFolder
 from lxmert.detection.extraction_progress import SharedProgress
 from lxmert.detection.extraction_report import ExtractionReport, SkippedImage, append_skipped
 from lxmert.detection.image_sources import ImageMapping, ImageSource
+from lxmert.processing.processes import process_state
 from lxmert.processing.record_tables import printable
 from lxmert.processing.region_extractor import ImageInput, RegionExtractor
 from lxmert.processing.region_rows import FeaturesType
@@ -119,10 +116,7 @@ def extract_images(
         raise ValueError(f"shard_size must be at least 1, got {shard_size}.")
     check_numbers(1 if batch_size is None else batch_size, workers)
     started = time.perf_counter()
-    # Said outright: without it, processes that torchrun starts on a machine without a GPU stay strangers.
-    state = PartialState(cpu=not torch.accelerator.is_available() or parse_flag_from_env("ACCELERATE_USE_CPU"))
-    if state.num_processes > 1:
-        _disconnect_at_exit()
+    state = process_state()
     folder = ExtractionFolder(Path(path), extractor, features_dtype)
     with ExitStack() as stack:
         stack.callback(folder.release)
@@ -213,9 +207,3 @@ def _check_agreement(source: ImageSource, numbers: np.ndarray) -> None:
             "The processes see different images or different files of the store, perhaps because some are being added: "
             "start them again when nothing changes."
         )
-
-
-@functools.cache  # once, however many runs
-def _disconnect_at_exit() -> None:
-    """One that ends connected may abort in the threads that connect it."""
-    atexit.register(PartialState().destroy_process_group)

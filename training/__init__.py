@@ -1,11 +1,12 @@
 """Tasks as records, readers of data sets, masking, collators, recipes, and one training loop."""
 
+from lxmert.processing.processes import process_state
 from lxmert.training.captions import read_captions
 from lxmert.training.collator import AnswerCollator
 from lxmert.training.command_line import sections, show_plain_errors
 from lxmert.training.easy_vqa import EasyVqa, read_easy_vqa
 from lxmert.training.evaluate import Predictions, answer_all, evaluate_answers, predict_answers
-from lxmert.training.finetuning_data import FineTuningData, RegionChoice, process_state
+from lxmert.training.finetuning_data import FineTuningData, RegionChoice
 from lxmert.training.finetuning_recipe import FineTuningRecipe, read_finetuning_recipe
 from lxmert.training.gqa import read_gqa
 from lxmert.training.hold_out import HeldOut, hold_out

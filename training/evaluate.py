@@ -15,6 +15,7 @@ from lxmert.evaluation.given_answers import question_ids
 from lxmert.modeling_lxmert import LxmertPreTrainedModel
 from lxmert.modeling_lxmert.modes import evaluating
 from lxmert.processing import LxmertProcessor, Question, RegionSource
+from lxmert.processing.processes import process_state
 from lxmert.training.collator import AnswerCollator, Withheld
 
 
@@ -119,7 +120,7 @@ def answer_all(
     """
     if not len(questions):
         raise ValueError("There is no question to answer.")
-    # Said outright: without it, processes that torchrun starts on a machine without a GPU stay strangers.
+    process_state()  # which disconnects at the end
     accelerator = Accelerator(cpu=not torch.accelerator.is_available())
     longest = min(processor.tokenizer.model_max_length, model.config.max_position_embeddings)
     label2id = model.config.label2id or {}

@@ -10,14 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import datasets
-import torch
-from accelerate import PartialState
-from accelerate.utils import parse_flag_from_env
 
 from lxmert.detection import extract_images, make_extractor
 from lxmert.detection.image_sources import ImageMapping, ImageSource
 from lxmert.evaluation.given_answers import question_ids
 from lxmert.processing import LxmertProcessor, Question, QuestionTable, RegionSource, RegionStore, open_regions
+from lxmert.processing.processes import process_state
 from lxmert.processing.region_extractor import RegionExtractor
 from lxmert.training.task_readers import QuestionSet, image_ids_of
 
@@ -168,11 +166,6 @@ def first_process() -> Iterator[None]:
     """Of several processes the first reads and writes, then the others read what it wrote."""
     with process_state().main_process_first():
         yield
-
-
-def process_state() -> PartialState:
-    """The processes of this run. Said outright: those that torchrun starts without a GPU stay strangers otherwise."""
-    return PartialState(cpu=not torch.accelerator.is_available() or parse_flag_from_env("ACCELERATE_USE_CPU"))
 
 
 def _extracted(

@@ -1,7 +1,5 @@
 """The one training loop, on Accelerate: any task record, one process or many."""
 
-import atexit
-import functools
 import json
 import math
 import warnings
@@ -12,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator, PartialState
+from accelerate import Accelerator
 from accelerate.utils import (
     DataLoaderConfiguration,
     GradientAccumulationPlugin,
@@ -25,6 +23,7 @@ from transformers import get_linear_schedule_with_warmup
 from transformers.utils import logging
 
 from lxmert.modeling_lxmert import LxmertPreTrainedModel, use_onednn
+from lxmert.processing.processes import process_state
 from lxmert.training.batches import EpochBatches, EpochExamples, groups, stable_seed
 from lxmert.training.compiling import compiled_layers
 from lxmert.training.feeding import Feeding
@@ -99,8 +98,8 @@ class _Run:
         self.result = TrainingResult(best=output_dir / "best", last=output_dir / "last")
         device = torch.accelerator.current_accelerator(check_available=True)
         self.pinned = device is not None and device.type != "mps"  # which has no pinned memory
+        process_state()  # which disconnects at the end
         self.accelerator = Accelerator(
-            # Said outright: without it, processes that torchrun starts on a machine without a GPU stay strangers.
             cpu=not torch.accelerator.is_available(),
             mixed_precision=settings.mixed_precision,
             # Accumulation is done by hand; said outright, because a launcher's environment would win otherwise.
@@ -120,8 +119,6 @@ class _Run:
         self.tally = Tally()
 
     def train(self) -> TrainingResult:
-        if self.accelerator.num_processes > 1:
-            _disconnect_at_exit()
         saved, finished = self.states.open(self.settings.resume)
         if self.accelerator.is_main_process:
             put_back(self.result.best)
@@ -324,12 +321,6 @@ class _Run:
                 for companion in self.task.saved_with_model:
                     companion.save_pretrained(str(writing))
         self.accelerator.wait_for_everyone()
-
-
-@functools.cache  # once, however many runs
-def _disconnect_at_exit() -> None:
-    """Processes stay connected for another run; one that ends connected may abort in the threads that connect it."""
-    atexit.register(PartialState().destroy_process_group)
 
 
 @contextmanager

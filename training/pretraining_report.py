@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from lxmert.modeling_lxmert import LxmertForPreTraining
 from lxmert.modeling_lxmert.pretraining import TASKS
+from lxmert.processing.processes import process_state
 from lxmert.training.resume import fingerprint, write_whole
 from lxmert.training.settings import TrainingSettings
 from lxmert.training.task import Task
@@ -51,6 +52,7 @@ class PretrainingStart:
             task: of the run.
             settings: of the run.
         """
+        process_state()  # which disconnects at the end
         accelerator = Accelerator(cpu=not torch.accelerator.is_available(), mixed_precision=settings.mixed_precision)
         file = Path(settings.output_dir) / "start.json"
         run = json.loads(json.dumps(fingerprint(model, task, settings, accelerator.num_processes)))

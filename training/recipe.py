@@ -6,14 +6,13 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
-from accelerate import PartialState
 
 from lxmert.configuration import LxmertConfig
 from lxmert.modeling_lxmert import LxmertForPreTraining
 from lxmert.modeling_lxmert.starting_points import start_from_original, start_language_encoder_from_bert
 from lxmert.processing import answer_ids, clean_answer, read_answer_list
+from lxmert.processing.processes import process_state
 from lxmert.training.masking import OBJECTIVES, PretrainingObjectives
 from lxmert.training.pretraining import pretraining_task
 from lxmert.training.pretraining_data import PretrainingData, easy_vqa_data, file_data, nlvr_data
@@ -140,7 +139,7 @@ class PretrainingRecipe:
         if "progress" in expected:
             keywords["progress"] = progress
         # of several processes the first makes regions and tables, the others wait and read them
-        with PartialState(cpu=not torch.accelerator.is_available()).main_process_first():
+        with process_state().main_process_first():
             return DATA[kind](Path(work), **keywords)
 
     def config(self, data: PretrainingData) -> LxmertConfig:

@@ -55,12 +55,20 @@ def test_two_processes_answer_every_question_once(colour_task: ColourTask, tmp_p
     program = tmp_path / "program.py"
     program.write_text(
         f"""
+import atexit
 import json
+import torch
 from accelerate import PartialState
 from lxmert import LxmertForQuestionAnswering, LxmertProcessor
 from lxmert.processing import Question, RegionStore
 from lxmert.training import TASKS
 
+
+def last() -> None:
+    if not torch.distributed.is_initialized():
+        open(f"{tmp_path}/{{number}} left", "w").close()
+
+atexit.register(last)
 model = LxmertForQuestionAnswering.from_pretrained({str(tmp_path / "model")!r})
 processor = LxmertProcessor.from_pretrained({str(tmp_path / "model")!r})
 questions = [Question((f"image {{i}}",), "what color is it?", {{"red": 1.0}}, f"q{{i}}") for i in range(7)]
@@ -74,6 +82,7 @@ with open(f"{tmp_path}/{{number}}.json", "w") as file:
     command = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(program)]
     result = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False, cwd=ROOT.parent)
     assert result.returncode == 0, result.stderr
+    assert all((tmp_path / f"{number} left").exists() for number in range(2)), "who ends connected may abort"
     expected = answer_all(model, colour_task.processor, QUESTIONS[:7], colour_task.store, description=None)
     for number in range(2):
         figures, answers, probabilities = json.loads((tmp_path / f"{number}.json").read_text())
