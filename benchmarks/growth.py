@@ -177,6 +177,7 @@ def draw(times: list[tuple[str, int, Row]], memory: list[Memory], shape: tuple[i
             panel.fill_between(places, lower, upper, alpha=0.2)
         if axis == "batch":
             panel.set_xscale("log", base=2)
+            panel.set_xticks(places, [str(place) for place in places])
         panel.set_xlabel(TITLES[axis], fontsize=9)
         panel.set_ylabel("ms a question")
         panel.set_ylim(bottom=0)

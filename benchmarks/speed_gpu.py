@@ -6,7 +6,8 @@
 
 A step is forward, backward and optimiser on all five tasks. Ways: bfloat16 by autocast over float32 weights
 ("autocast") or in the weights themselves ("weights", AdamW's averages too, which rounds away small steps); "-layers"
-compiles every layer, "-model" the whole model; "autocast" always takes part. Ratios are to transformers' LXMERT in
+compiles every layer, "-model" the whole model, "-graphs" the same with CUDA graphs, which takes a compilation for each
+number of words (give it one of --batches); "autocast" always takes part. Ratios are to transformers' LXMERT in
 float32, eager attention, torch's default AdamW, 20 words, at the same batch; where it runs out of memory it takes the
 batch in parts. Everybody takes turns in every round; outputs, loss and gradients are compared before, at the smallest
 batch.

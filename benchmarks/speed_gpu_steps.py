@@ -16,7 +16,9 @@ from lxmert.training.optimizer import make_optimizer
 from lxmert.training.settings import MixedPrecision
 
 # How ours is run: where bfloat16 comes in, and what torch.compile gets.
-WAYS = ("autocast", "autocast-layers", "autocast-model", "weights", "weights-layers", "weights-model")
+COMPILED = ("", "-layers", "-model", "-graphs")
+WAYS = tuple(kind + compiled for kind in ("autocast", "weights") for compiled in COMPILED)
+GRAPHS = 64  # of numbers of words and labels, each of which gets a CUDA graph of its own
 
 
 @dataclass(frozen=True)
@@ -159,6 +161,7 @@ class Way:
         """Forward and backward of each part, then the optimiser."""
         self.model.train()
         for part in parts:
+            torch.compiler.cudagraph_mark_step_begin()  # what the last part gave may be written over
             self.forward(part).loss.backward()
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
@@ -166,11 +169,12 @@ class Way:
     def outputs(self, step: Step) -> Outputs:
         """What must equal the reference's, without dropout."""
         self.model.eval()
+        torch.compiler.cudagraph_mark_step_begin()
         output = self.forward(step)
         output.loss.backward()
         gradients = {name: value.grad for name, value in self.model.named_parameters() if value.grad is not None}
         self.optimizer.zero_grad(set_to_none=True)
-        return Outputs(output.question_answering_score.detach().float(), output.loss.item(), gradients)
+        return Outputs(output.question_answering_score.detach().float().clone(), output.loss.item(), gradients)
 
 
 class Ways:
@@ -213,6 +217,10 @@ class Ways:
                 layer.compile(backend=self.backend)
         elif compiled == "model":
             model.compile(backend=self.backend)
+        elif compiled == "graphs":
+            torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, GRAPHS)
+            mode = "reduce-overhead" if self.backend == "inductor" else None  # its name for CUDA graphs
+            model.compile(backend=self.backend, mode=mode, dynamic=False)
         return Way(model, optimizer, mixed, lambda s: s.ours(self.table, dtype))
 
 

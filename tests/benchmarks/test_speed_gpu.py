@@ -60,7 +60,7 @@ def test_steps_that_cannot_be_drawn(speed_gpu: ModuleType, ways: Any, sizes: dic
 
 
 @pytest.mark.parametrize("sentences", [1, 4])
-@pytest.mark.parametrize("name", ["autocast", "autocast-layers", "autocast-model", "weights", "weights-layers"])
+@pytest.mark.parametrize("name", ["autocast", "autocast-layers", "autocast-model", "weights", "weights-graphs"])
 def test_every_way_gives_transformers_results(speed_gpu: ModuleType, ways: Any, name: str, sentences: int) -> None:
     step, way = draw(speed_gpu, ways, sentences=sentences), ways.way(name)
     equality = speed_gpu.compare(way.outputs(step), ways.reference("no").outputs(step), "bfloat16")
@@ -69,7 +69,7 @@ def test_every_way_gives_transformers_results(speed_gpu: ModuleType, ways: Any, 
     assert speed_gpu.precision_of(way) == "bfloat16"
     assert way.model.dtype == (torch.bfloat16 if name.startswith("weights") else torch.float32)
     compiled = [module for module in way.model.modules() if module._compiled_call_impl is not None]
-    assert len(compiled) == {"": 0, "layers": 2 + 1 + 1, "model": 1}[name.partition("-")[2]]
+    assert len(compiled) == {"": 0, "layers": 2 + 1 + 1, "model": 1, "graphs": 1}[name.partition("-")[2]]
 
 
 def test_a_way_takes_steps(speed_gpu: ModuleType, ways: Any) -> None:
