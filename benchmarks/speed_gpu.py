@@ -30,6 +30,8 @@ from speed_profile import table as profile_table
 from speed_report import tolerances
 from speed_rounds import Contestant, Equality, Precision, Row, Work, compare, measure
 
+from lxmert.training.compiling import GRAPHS
+
 GOALS = {"pairs a second": 12_000, "of the matrix rate": 0.45, "times transformers'": 4.0}
 THEIRS, THEIRS_AUTOCAST = "transformers, float32", "transformers, autocast"
 DRAWN = 4  # different steps, taken in turn
@@ -220,6 +222,7 @@ def main() -> None:
     device = torch.device(arguments.device)
     if device.type == "cuda" and not torch.cuda.is_available():
         sys.exit("There is no GPU here: --device cpu --tiny --batches 8 tries the program without one.")
+    torch._dynamo.config.recompile_limit = GRAPHS  # each number of words gets a CUDA graph of its own
     sweep = Sweep(arguments, device)
     sweep.run()
     machine = describe_machine(device)

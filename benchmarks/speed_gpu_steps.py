@@ -18,7 +18,6 @@ from lxmert.training.settings import MixedPrecision
 # How ours is run: where bfloat16 comes in, and what torch.compile gets.
 COMPILED = ("", "-layers", "-model", "-graphs")
 WAYS = tuple(kind + compiled for kind in ("autocast", "weights") for compiled in COMPILED)
-GRAPHS = 64  # of numbers of words and labels, each of which gets a CUDA graph of its own
 
 
 @dataclass(frozen=True)
@@ -218,7 +217,6 @@ class Ways:
         elif compiled == "model":
             model.compile(backend=self.backend)
         elif compiled == "graphs":
-            torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, GRAPHS)
             mode = "reduce-overhead" if self.backend == "inductor" else None  # its name for CUDA graphs
             model.compile(backend=self.backend, mode=mode, dynamic=False)
         return Way(model, optimizer, mixed, lambda s: s.ours(self.table, dtype))

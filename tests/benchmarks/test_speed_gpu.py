@@ -60,7 +60,9 @@ def test_steps_that_cannot_be_drawn(speed_gpu: ModuleType, ways: Any, sizes: dic
 
 
 @pytest.mark.parametrize("sentences", [1, 4])
-@pytest.mark.parametrize("name", ["autocast", "autocast-layers", "autocast-model", "weights", "weights-graphs"])
+@pytest.mark.parametrize(
+    "name", ["autocast", "autocast-layers", "autocast-model", "autocast-graphs", "weights", "weights-layers"]
+)
 def test_every_way_gives_transformers_results(speed_gpu: ModuleType, ways: Any, name: str, sentences: int) -> None:
     step, way = draw(speed_gpu, ways, sentences=sentences), ways.way(name)
     equality = speed_gpu.compare(way.outputs(step), ways.reference("no").outputs(step), "bfloat16")
